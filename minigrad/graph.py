@@ -1,0 +1,217 @@
+"""The rule table, and the chain rule that walks a graph with it. Read this first, derivatives/basics.py next.
+
+Vocabulary, here and everywhere: ``x`` an input, ``y`` the output, ``g`` the gradient of the final result with respect
+to ``y`` (so it has y's shape); a *rule* turns ``g`` into the gradient with respect to one input; a *node* is one
+application of an op to values. Nothing here knows what a Tensor is: rules run on whatever speaks NumPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import numpy as np
+
+table: dict = {}  # NumPy function, or function of ours -> Op: the derivative table
+composites: dict = {}  # NumPy function -> the same made of functions in the table (np.dot, of matmul)
+constants: set = set()  # functions whose result is locally constant (np.argmax): they return plain arrays
+
+
+class Op:
+    """A primitive: a function of arrays and, for each input, the rule ``(g, y, *inputs, **static) -> gradient``.
+
+    rules: a tuple (None for an input without gradient, like a mask), or an `Each`. static: the keyword arguments, which
+    are locally constant. broadcasts: forward broadcasts its inputs as ufuncs do; the engine undoes that, not the rule.
+    """
+
+    def __init__(self, key, rules, forward, broadcasts, bind):
+        self.key, self.rules, self.forward, self.broadcasts = key, rules, forward, broadcasts
+        self.name = key.__name__.strip("_")
+        self.bind = bind or self._bind
+        self.static = set()
+        if type(rules) is tuple and not isinstance(key, np.ufunc):
+            parameters = list(inspect.signature(next(filter(None, rules))).parameters)[2 + len(rules):]
+            self.static.update(inspect.signature(forward).parameters if "s" in parameters else parameters)
+
+    def _bind(self, *args, **kwargs):
+        """Divide a call into inputs, the first ``len(rules)`` arguments, and static, the others by name."""
+        n = len(self.rules)
+        if len(args) != n:
+            names = list(inspect.signature(self.key).parameters)
+            kwargs.update(zip(names[n:], args[n:]))
+            args = args[:n] + tuple(kwargs.pop(k) for k in names[len(args):n] if k in kwargs)
+            if len(args) < n:
+                raise TypeError(f"{self.name} of a Tensor takes {n} arrays, got {len(args)}")
+        if not self.static.issuperset(kwargs):
+            for k in kwargs.keys() - self.static:
+                if kwargs.pop(k) is not None:
+                    takes = ", ".join(sorted(self.static)) or "none"
+                    raise TypeError(f"{self.name} of a Tensor does not support {k}= (of keywords it takes {takes})")
+        return args, kwargs
+
+
+class Each:
+    """The rules of an op with any number of inputs: one function ``(i, g, y, *inputs, **static)`` for all of them."""
+
+    def __init__(self, rule):
+        self.rule = rule
+
+    def __getitem__(self, i):
+        return functools.partial(self.rule, i)
+
+
+def rule(key, *rules, forward=None, broadcasts=None, bind=None):
+    """Enter ``key`` into the table with one rule per input; ``forward`` where it differs from ``key`` itself."""
+    broadcasts = isinstance(key, np.ufunc) if broadcasts is None else broadcasts
+    table[key] = Op(key, rules[0] if isinstance(rules[0], Each) else rules, forward or key, broadcasts, bind)
+
+
+def primitive(*rules, broadcasts=False, bind=None):
+    """Decorate a function of arrays so that it takes Tensors too, with these rules (see docs/adding-an-op.md).
+
+    Positional arguments are its inputs, keyword arguments are static. It dispatches by NumPy's own protocol, so a
+    rule may call it on arrays (first order) or on Tensors (when the gradient is itself differentiated).
+    """
+    def enter(forward):
+        @functools.wraps(forward)
+        def dispatch(*args, **static):
+            for a in args:
+                if type(a) is not np.ndarray and hasattr(a, "__array_function__"):
+                    return a.__array_function__(dispatch, (), args, static)
+            return forward(*args, **static)
+        rule(dispatch, *rules, forward=forward, broadcasts=broadcasts, bind=bind)
+        return dispatch
+    return enter
+
+
+class Node:
+    """One application of an op. A record without a pointer to its Tensor: no reference cycles, nothing to break.
+
+    parents: the nodes of the inputs (None for a constant). values: ``(y, *inputs)`` as arrays, None once backward has
+    used and freed them; op, parents, shape and name stay. A leaf has no op, no parents and no values.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "born", "op", "parents", "shape", "static", "values")
+    name = grad = None  # rarely set: they live in __dict__, so recording does not pay for them
+    hooks = ()
+    retains_grad = False
+    requires_grad = True  # False: a constant that was given a name, kept for pictures
+
+    def __init__(self, op, parents, values, static, shape):
+        self.op, self.parents, self.values, self.static, self.shape = op, parents, values, static, shape
+        self.born = _clock
+
+    def __repr__(self):
+        return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}{f', {self.name}' if self.name else ''})"
+
+
+def outputs_first(roots):
+    """All nodes behind ``roots``, each after everything that consumes it (Kahn 1962): then its gradient is complete.
+
+    Iterative: a graph may be far deeper than Python's stack.
+    """
+    waiting = dict.fromkeys(roots, 0)  # node -> how many consumers have not been visited
+    stack = list(waiting)
+    while stack:
+        for p in stack.pop().parents:
+            if p in waiting:
+                waiting[p] += 1
+            elif p is not None and p.requires_grad:
+                waiting[p] = 1
+                stack.append(p)
+    ready = [node for node, consumers in waiting.items() if not consumers]
+    order = []
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        for p in node.parents:
+            if p in waiting:
+                waiting[p] -= 1
+                if not waiting[p]:
+                    ready.append(p)
+    return order
+
+
+def pullback(seeds, targets=None, retain_graph=False, lift=None):
+    """The chain rule: from ``{output node: g}`` to ``{target node: gradient}``, one vector-Jacobian product a node.
+
+    targets: the nodes asked for (only what leads to them is computed); None: all leaves, and nodes that retain grad.
+    lift: ``(array, node) -> Tensor``. With it the same rules run on Tensors, so the gradient has a graph of its own.
+    Raises RuntimeError when a value it needs was freed by an earlier backward or changed in place.
+    """
+    order, found, grads = outputs_first(seeds), {}, dict(seeds)
+    if targets is not None:
+        useful = set(targets)
+        for node in reversed(order):
+            if not useful.isdisjoint(node.parents):
+                useful.add(node)
+    for node in order:
+        g = grads.pop(node, None)  # popped: memory falls as the walk proceeds
+        if g is None:
+            continue
+        for hook in node.hooks:
+            g = hook(g)
+        if node in targets if targets is not None else node.op is None or node.retains_grad:
+            found[node] = g
+        if node.op is None or (targets is not None and useful.isdisjoint(node.parents)):
+            continue
+        op, inputs = node.op, _saved(node)
+        y, *inputs = inputs if lift is None else map(lift, inputs, (node, *node.parents))
+        for i, parent in enumerate(node.parents):
+            if parent is None or not parent.requires_grad or op.rules[i] is None:
+                continue
+            if targets is not None and parent not in useful:
+                continue  # what nobody needs is not computed: a first layer's input gradient is a whole GEMM
+            d, x = op.rules[i](g, y, *inputs, **node.static), inputs[i]
+            if d.shape != x.shape:
+                if not op.broadcasts:
+                    raise ValueError(f"the rule of {op.name} for input {i} gave shape {d.shape}, not {x.shape}")
+                d = unbroadcast(d, x.shape)
+            if d.dtype != x.dtype:
+                d = d.astype(x.dtype)
+            grads[parent] = grads[parent] + d if parent in grads else d  # never +=: a rule may hand g itself to two
+        if not retain_graph:
+            node.values = None
+    return found
+
+
+def unbroadcast(g, shape):
+    """Undo broadcasting: the gradient of a value that was repeated is the sum over its copies."""
+    lead = g.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
+    return g.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+_clock = 0  # counts in-place changes; each node remembers when it was born
+_changed: dict = {}  # id of the array that owns the memory -> the clock at its last change in place
+
+
+def changed(array):
+    """Say that ``array`` was written to in place, so that a graph that saved its old value refuses to use it.
+
+    A saved array is alive since its node was born, so a later entry under its id can only be about itself.
+    """
+    global _clock
+    _clock += 1
+    _changed[id(_owner(array))] = _clock
+
+
+def _owner(array):
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _saved(node):
+    """The values of a node, or the error that tells why they cannot be used."""
+    if node.values is None:
+        raise RuntimeError(
+            f"backward over {node!r} a second time: the first freed its values. Call it with retain_graph=True the "
+            "first time, add the losses and call backward once, or compute the loss again")
+    if node.born != _clock:
+        for v in node.values:
+            if isinstance(v, np.ndarray) and _changed.get(id(_owner(v)), 0) > node.born:
+                raise RuntimeError(
+                    f"a value of shape {v.shape} that {node!r} saved for backward was changed in place after it was "
+                    "used. Call backward before the change (before optimizer.step()), or change a copy: t = t.copy()")
+    return node.values

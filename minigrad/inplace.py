@@ -1,0 +1,66 @@
+"""Writing into values: what is recorded instead, what is written, and what is refused."""
+
+from __future__ import annotations
+
+from operator import iadd, imul, isub, itruediv
+
+import numpy as np
+
+from .graph import changed, primitive
+from .mode import mode
+
+
+def _standing(x, v, index):
+    """After x[index] = v: which elements of x are still there, and which of v (of a repeated index, the last)."""
+    turn = np.zeros(x.shape, np.intp)
+    order = np.arange(1, turn[index].size + 1).reshape(turn[index].shape)
+    turn[index] = order
+    return turn == 0, turn[index] == order
+
+
+@primitive(lambda g, y, x, v, index: np.where(_standing(x, v, index)[0], g, 0),
+           lambda g, y, x, v, index: np.where(_standing(x, v, index)[1], g[index], 0), broadcasts=True)
+def assign(x, v, index):
+    """A copy of ``x`` with ``x[index] = v``."""
+    y = x.copy()
+    y[index] = v
+    return y
+
+
+class InPlace:
+    """What `Tensor` inherits: a recorded value becomes a new one (t += x is t = t + x), a constant is written to."""
+
+    __slots__ = ()
+
+    def __iadd__(self, other): return self._write(iadd, np.add, other)
+    def __isub__(self, other): return self._write(isub, np.subtract, other)
+    def __imul__(self, other): return self._write(imul, np.multiply, other)
+    def __itruediv__(self, other): return self._write(itruediv, np.divide, other)
+
+    def _write(self, operator, function, other):
+        if self._recorded_with(other):
+            return function(self, other)
+        operator(self.data, self._plain(other))
+        changed(self.data)
+        return self
+
+    def __setitem__(self, index, value):
+        """``t[i] = v``, differentiable: a recorded t becomes a new value, and views taken before keep the old one."""
+        if not self._recorded_with(value):
+            self.data[self._plain(index)] = self._plain(value)
+            changed(self.data)
+            return
+        if not self.is_leaf and any(np.may_share_memory(self.data, x) for x in self.node.values[1:]):
+            raise RuntimeError(f"this is a view, made by {self.node.op.name}: assigning into it would not reach what it "
+                               "views. Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
+        new = assign(self, value, index=index)
+        self.data, self.node = new.data, new.node
+
+    def _recorded_with(self, other):
+        """Whether a change of this value has to be recorded. A leaf refuses: its gradient is the old value's."""
+        if not mode.recording or not (self.requires_grad or getattr(other, "requires_grad", False)):
+            return False
+        if self.requires_grad and self.is_leaf:
+            raise RuntimeError("a leaf that requires grad cannot be changed in place while recording: update it under "
+                               "`with no_grad():`, or compute a new value, w + v or np.where(mask, v, w)")
+        return True

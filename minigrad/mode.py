@@ -1,0 +1,37 @@
+"""Whether operations leave nodes behind: per thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+mode = _Mode()
+
+
+class no_grad(contextlib.ContextDecorator):
+    """Record nothing inside, as a ``with`` block or a decorator; in this thread only."""
+
+    recording = False
+
+    def __enter__(self):
+        self.__dict__.setdefault("before", []).append(mode.recording)
+        mode.recording = self.recording
+
+    def __exit__(self, *exc):
+        mode.recording = self.before.pop()
+
+
+class enable_grad(no_grad):
+    """Record inside, also within a ``no_grad`` block."""
+
+    recording = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return mode.recording
