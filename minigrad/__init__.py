@@ -3,7 +3,7 @@
 Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules), then tensor.py.
 """
 
-from . import derivatives, primitives
+from . import derivatives, functional, nn, optim, primitives
 from .derivatives.basics import logsumexp
 from .graph import primitive, rule
 from .mode import enable_grad, is_grad_enabled, no_grad
@@ -11,5 +11,6 @@ from .random import default_generator, manual_seed
 from .tensor import Parameter, Tensor, grad
 
 __version__ = "0.1.0"
-__all__ = ["Parameter", "Tensor", "default_generator", "derivatives", "enable_grad", "grad", "is_grad_enabled",
-           "logsumexp", "manual_seed", "no_grad", "primitive", "primitives", "rule"]
+__all__ = ["Parameter", "Tensor", "default_generator", "derivatives", "enable_grad", "functional",
+           "grad", "is_grad_enabled", "logsumexp", "manual_seed", "nn", "no_grad", "optim", "primitive", "primitives",
+           "rule"]

@@ -51,8 +51,8 @@ class InPlace:
             changed(self.data)
             return
         if not self.is_leaf and any(np.may_share_memory(self.data, x) for x in self.node.values[1:]):
-            raise RuntimeError(f"this is a view, made by {self.node.op.name}: assigning into it would not reach what it "
-                               "views. Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
+            raise RuntimeError(f"this is a view, made by {self.node.op.name}: assigning into it would not reach what "
+                               "it views. Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
         new = assign(self, value, index=index)
         self.data, self.node = new.data, new.node
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 
@@ -110,14 +109,26 @@ def fetch(
     pooch = import_extra("pooch", f"downloading {name}")
 
     def download(url: str, output_file: str, _: object) -> None:
+        if urlsplit(url).scheme == "file":
+            from urllib.request import url2pathname
+
+            shutil.copyfile(url2pathname(urlsplit(url).path), output_file)
+            return
         from tqdm import tqdm
 
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            shutil.copyfile(url2pathname(parts.path), output_file)
-            return
-        with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
-            pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 14, timeout=timeout)(url, output_file, None)
+        responses = []
+
+        def keep(response: object, *_: object, **__: object) -> None:
+            responses.append(response)
+
+        # pooch sets the total, but asks for bool(bar) before: a bar without a total refuses
+        with tqdm(total=1, desc=name, unit="B", unit_scale=True, disable=None) as bar:
+            options = {"timeout": timeout, "hooks": {"response": keep}}
+            try:
+                pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 14, **options)(url, output_file, None)
+            finally:
+                for response in responses:  # pooch leaves the connection of a failed download open
+                    response.close()
 
     failures = {}
     for mirror in mirrors:
@@ -156,7 +167,7 @@ def find(
             _check_sha256(path, sha256, "replace it, or remove it to have another copy found or downloaded")
             return path
 
-    advice = f"set MINIGRAD_DATA (or pass root=) to a folder that holds {name} and its siblings"
+    advice = f"set MINIGRAD_DATA (or pass root=) to a folder that holds {name}"
     if cache is None:
         pooch = import_extra("pooch", f"finding or downloading {name}", f", or {advice}")
         cache = Path(pooch.os_cache("minigrad")) / "mnist"

@@ -1,7 +1,7 @@
 """Array code for convolution and pooling in NumPy. Derivatives live elsewhere: here only arrays go in and out.
 
-Images are (N, C, *spatial) to the caller, but their memory is kept batch-innermost, as (C, *spatial, N): then every copy
-and sum below runs over long contiguous rows, whatever the stride. `batch_last` is free for arrays made here.
+Images are (N, C, *spatial) to the caller, but their memory is kept batch-innermost, as (C, *spatial, N): then every
+copy and sum below runs over long contiguous rows, whatever the stride. `batch_last` is free for arrays made here.
 
 stride, dilation: one int per spatial axis. padding: one (before, after) pair per spatial axis.
 """

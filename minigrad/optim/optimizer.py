@@ -1,0 +1,218 @@
+"""The shell of every optimizer: parameter groups, state, hooks, and the walk over cache-sized blocks.
+
+An optimizer itself is its paper's formula: a subclass names its ``slots``, the arrays it keeps per parameter, and
+writes ``update(w, g, *slots, lr, ...)`` as plain NumPy on arrays and numbers, in place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from .. import graph
+from ..mode import enable_grad
+from ..tensor import Tensor
+
+BLOCK = 16384  # elements: the formula's temporaries stay in the cache, which makes it as fast as an in-place one
+
+
+class Optimizer:
+    """The base class. A subclass passes its hyper-parameters on: ``super().__init__(params, lr=lr, ...)``.
+
+    params: Parameters, (name, Parameter) pairs, or groups: dicts with "params" and hyper-parameters of their own.
+    slots: names of the arrays kept per parameter, like it in shape and dtype; ``init_slot`` fills them, ``unused``
+    lists those that a group does without (update gets None for them). elementwise: update treats each weight by itself, so
+    it may be called on blocks; False for rules that need a whole tensor.
+
+    update's further arguments are looked up by name: a hyper-parameter, ``beta1`` and ``beta2`` of betas, or ``t``, the
+    number of this step, from 1. Every optimizer has weight_decay, coupled: g + weight_decay * w; and maximize.
+    """
+
+    slots: tuple[str, ...] = ()
+    elementwise = True
+    update: Callable
+
+    def __init__(self, params, weight_decay: float = 0.0, maximize: bool = False, **hyper):
+        self.defaults = {**hyper, "weight_decay": weight_decay, "maximize": maximize}
+        self.state: dict[Tensor, dict] = {}
+        self.param_groups: list[dict] = []
+        self.gradient_hooks: list[Callable] = []
+        self._scalars = list(inspect.signature(self.update).parameters)[2 + len(self.slots):]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        if not params:
+            raise ValueError(f"{type(self).__name__} got no parameters: is model.parameters() empty, or used up?")
+        groups = params if isinstance(params[0], dict) else [{"params": params}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: dict) -> None:
+        """Add parameters with hyper-parameters of their own; what the group does not set is the optimizer's default."""
+        name = type(self).__name__
+        given = group["params"]
+        params = [p[1] if isinstance(p, tuple) else p for p in ([given] if isinstance(given, Tensor) else given)]
+        unknown = group.keys() - self.defaults.keys() - {"params"}
+        if unknown:
+            raise ValueError(f"{name} has no hyper-parameter {', '.join(sorted(unknown))}; it has "
+                             f"{', '.join(self.defaults)}")
+        known = {id(p) for g in self.param_groups for p in g["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor) or not p.is_leaf:
+                raise TypeError(f"{name} trains leaf Tensors, parameter {i} is {p!r:.60}")
+            if not p.requires_grad:
+                raise ValueError(f"{name}: parameter {i} {p.shape} does not require grad, so it would never be updated")
+            if id(p) in known:
+                raise ValueError(f"{name}: parameter {i} {p.shape} is there twice; it would be updated twice a step")
+            known.add(id(p))
+        group = {**self.defaults, **group, "params": params}
+        self.check(group)
+        self.param_groups.append(group)
+
+    def check(self, group: dict) -> None:
+        """Raise ValueError for hyper-parameters out of range: all but betas must be finite and not negative."""
+        for key, value in group.items():
+            numbers = value if key == "betas" else [value]
+            for v in numbers if key != "params" else ():
+                if isinstance(v, (int, float)) and not (v >= 0 and math.isfinite(v) and (key != "betas" or v < 1)):
+                    raise ValueError(f"{type(self).__name__}: {key} must be finite and "
+                                     f"{'in [0, 1)' if key == 'betas' else 'at least 0'}, got {value}")
+
+    # ---- the step ----
+    def step(self, closure: Callable | None = None):
+        """Update every parameter that has a gradient. closure, if given, computes and returns the loss first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        work = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        grads = [p.grad.data for p, _ in work]
+        for hook in self.gradient_hooks:
+            grads = hook([p for p, _ in work], grads)
+        for (p, group), g in zip(work, grads):
+            self._update(p, g, group)
+        return loss
+
+    def _update(self, p, g, group):
+        state = self.state.get(p)
+        if not (p.data.flags.c_contiguous and p.data.flags.writeable):
+            p.data = np.array(p.data, order="C")
+        if state is None:
+            unused = self.unused(group)
+            state = self.state[p] = {"step": 0}
+            state |= {s: None if s in unused else self.init_slot(s, p.data, group) for s in self.slots}
+        state["step"] += 1
+        scalars = [self._scalar(name, group, state) for name in self._scalars]
+        arrays = [p.data, g, *(state[s] for s in self.slots)]
+        decay, sign = group["weight_decay"], -1 if group["maximize"] else 1
+        if not self.elementwise or p.size <= BLOCK:
+            blocks = [arrays]
+        else:
+            arrays = [a if a is None else a.reshape(-1) for a in arrays]
+            blocks = ([a if a is None else a[lo:lo + BLOCK] for a in arrays] for lo in range(0, p.size, BLOCK))
+        for w, g, *slots in blocks:
+            if sign < 0:
+                g = -g
+            if decay:
+                g = g + decay * w
+            self.update(w, g, *slots, *scalars)
+        graph.changed(p.data)
+
+    @staticmethod
+    def _scalar(name, group, state):
+        if name == "t":
+            return state["step"]
+        return group["betas"][int(name[-1]) - 1] if name[:-1] == "beta" else group[name]
+
+    def unused(self, group: dict) -> tuple[str, ...]:
+        """The slots that this group's hyper-parameters make needless."""
+        return ()
+
+    def init_slot(self, name: str, w: np.ndarray, group: dict) -> np.ndarray:
+        """The array that slot ``name`` starts with: zeros."""
+        return np.zeros_like(w)
+
+    # ---- what users touch ----
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    @property
+    def lr(self) -> float:
+        """The first group's learning rate. Setting it sets every group's."""
+        return self.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, lr):
+        for group in self.param_groups:
+            self.check({"lr": lr})
+            group["lr"] = lr
+
+    def state_dict(self) -> dict:
+        """A copy of state and hyper-parameters, parameters by their position: {"state": {0: {...}}, "param_groups"}."""
+        order = {p: i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        return {"state": {order[p]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()}
+                          for p, s in self.state.items()},
+                "param_groups": [{**g, "params": [order[p] for p in g["params"]]} for g in self.param_groups]}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` gave, for the same parameters in the same order; ValueError if not."""
+        sizes = [len(g["params"]) for g in self.param_groups]
+        given = [len(g["params"]) for g in state["param_groups"]]
+        if sizes != given:
+            raise ValueError(f"this state is for groups of {given} parameters, the optimizer has {sizes}")
+        params = [p for g in self.param_groups for p in g["params"]]
+        new = {}
+        for i, slots in state["state"].items():
+            p = params[int(i)]
+            if set(slots) != {"step", *self.slots}:
+                raise ValueError(f"this state has {sorted(slots)}, {type(self).__name__} keeps "
+                                 f"{sorted({'step', *self.slots})}: is it another optimizer's?")
+            for name, value in slots.items():
+                if isinstance(value, np.ndarray) and self.elementwise and value.shape != p.shape:
+                    raise ValueError(f"{name} of parameter {i} has shape {value.shape}, the parameter {p.shape}")
+            new[p] = {k: np.array(v, order="C") if isinstance(v, np.ndarray) else v for k, v in slots.items()}
+        for group, saved in zip(self.param_groups, state["param_groups"]):
+            group.update({k: v for k, v in saved.items() if k != "params"})
+        self.state = new
+
+    def __repr__(self):
+        groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") + f" ({len(g['params'])} parameters)"
+                  for g in self.param_groups]
+        return f"{type(self).__name__}({'; '.join(groups)})"
+
+
+def clip_grad_norm_(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
+    """Scale all gradients so that their common 2-norm is at most ``max_norm``; returns the norm before. Pascanu 2013."""
+    params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
+    grads, norm = _clipped([p.grad.data for p in params], max_norm)
+    for p, g in zip(params, grads):
+        p.grad = Tensor(g)
+    return norm
+
+
+def clip_grad_value_(params: Iterable[Tensor] | Tensor, clip_value: float) -> None:
+    """Clip every element of every gradient into [-clip_value, clip_value]."""
+    for p in [params] if isinstance(params, Tensor) else params:
+        if p.grad is not None:
+            p.grad = Tensor(np.clip(p.grad.data, -clip_value, clip_value))
+
+
+def clip_norm(max_norm: float) -> Callable:
+    """A gradient hook that does what `clip_grad_norm_` does, in every step: opt.gradient_hooks.append(clip_norm(1))."""
+    return lambda params, grads: _clipped(grads, max_norm)[0]
+
+
+def clip_value(value: float) -> Callable:
+    """A gradient hook that clips every element into [-value, value]."""
+    return lambda params, grads: [np.clip(g, -value, value) for g in grads]
+
+
+def _clipped(grads, max_norm):
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be positive, got {max_norm}")
+    norm = math.sqrt(sum(float(np.vdot(g, g).real) for g in grads))
+    return ([g * (max_norm / norm) for g in grads] if norm > max_norm else grads), norm
