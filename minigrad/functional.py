@@ -117,11 +117,13 @@ def _reduce(loss, reduction, weight=None):
     return loss.mean() if weight is None else loss.sum() / weight.sum().item()
 
 
-@primitive(lambda g, y, z, target: np.expand_dims(g, -1) * (softmax(z) - one_hot(target, z.shape[-1], z.dtype)), None)
-def _index_cross_entropy(z, target):
-    """log(sum(exp(z))) - z[target] for each row of logits."""
+@primitive(lambda g, y, z, target, mean: (np.expand_dims(g, -1) if not mean else g / len(z)) * (
+    softmax(z) - one_hot(target, z.shape[-1], z.dtype)), None)
+def _index_cross_entropy(z, target, mean):
+    """log(sum(exp(z))) - z[target] for each row of logits (rows, classes), or their mean."""
     z = z - z.max(axis=-1, keepdims=True)
-    return np.log(np.exp(z).sum(axis=-1)) - np.take_along_axis(z, target[..., None], -1)[..., 0]
+    rows = np.log(np.exp(z).sum(axis=-1)) - z[np.arange(len(z)), target]
+    return rows.sum() / len(rows) if mean else rows
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -149,23 +151,24 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     if labels.shape != z.shape[:-1]:
         raise ValueError(f"cross_entropy: class indices of shape {labels.shape} for logits of shape {input.shape}; "
                          f"expected {z.shape[:-1]}")
-    counts = labels != ignore_index
-    everything = counts.all()
-    if not everything:
-        labels = np.where(counts, labels, 0)
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(f"cross_entropy: class indices from {labels.min()} to {labels.max()}, but the logits "
-                         f"{input.shape} have {classes} classes (0 to {classes - 1})")
-    rows = _index_cross_entropy(z, labels)
-    if weight is None and everything and not label_smoothing:
-        return _reduce(rows, reduction)
+    rows, flat = z.reshape(-1, classes) if z.ndim != 2 else z, labels.reshape(-1)
+    counts = None
+    if flat.size and flat.astype(np.uint64).max() >= classes:  # unsigned, a negative one is huge
+        counts = flat != ignore_index
+        flat = np.where(counts, flat, 0)
+        if flat.min() < 0 or flat.max() >= classes:
+            raise ValueError(f"cross_entropy: class indices from {flat.min()} to {flat.max()}, but the logits "
+                             f"{input.shape} have {classes} classes (0 to {classes - 1})")
+    if weight is None and counts is None and not label_smoothing:
+        loss = _index_cross_entropy(rows, flat, mean=reduction == "mean")
+        return loss if reduction == "mean" else _reduce(loss.reshape(labels.shape), reduction)
     factors = np.ones(classes, z.dtype) if weight is None else _constant(weight).astype(z.dtype)
-    row_factors = factors[labels] * counts
-    rows = rows * row_factors
+    row_factors = factors[flat] * (1 if counts is None else counts)
+    loss = _index_cross_entropy(rows, flat, mean=False) * row_factors
     if label_smoothing:
-        uniform = -(log_softmax(z) * factors).sum(axis=-1) * (counts / classes).astype(z.dtype)
-        rows = rows * (1 - label_smoothing) + uniform * label_smoothing
-    return _reduce(rows, reduction, row_factors)
+        uniform = -(log_softmax(rows) * factors).sum(axis=-1) * ((1 if counts is None else counts) / classes)
+        loss = loss * (1 - label_smoothing) + uniform.astype(z.dtype) * label_smoothing
+    return _reduce(loss.reshape(labels.shape), reduction, row_factors)
 
 
 def _constant(x):

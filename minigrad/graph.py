@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 
 import numpy as np
 
@@ -56,8 +57,8 @@ class Each:
     def __init__(self, rule):
         self.rule = rule
 
-    def __getitem__(self, i):
-        return functools.partial(self.rule, i)
+    def __iter__(self):
+        return (functools.partial(self.rule, i) for i in itertools.count())
 
 
 def rule(key, *rules, forward=None, broadcasts=None, bind=None):
@@ -69,15 +70,15 @@ def rule(key, *rules, forward=None, broadcasts=None, bind=None):
 def primitive(*rules, broadcasts=False, bind=None):
     """Decorate a function of arrays so that it takes Tensors too, with these rules (see docs/adding-an-op.md).
 
-    Positional arguments are its inputs, keyword arguments are static. It dispatches by NumPy's own protocol, so a
-    rule may call it on arrays (first order) or on Tensors (when the gradient is itself differentiated).
+    Positional arguments are its inputs, keyword arguments are static. A rule may call it on arrays (first order) or on
+    Tensors (when the gradient is itself differentiated).
     """
     def enter(forward):
         @functools.wraps(forward)
         def dispatch(*args, **static):
             for a in args:
-                if type(a) is not np.ndarray and hasattr(a, "__array_function__"):
-                    return a.__array_function__(dispatch, (), args, static)
+                if type(a) is not np.ndarray and hasattr(a, "node"):
+                    return a.record(dispatch, *args, **static)
             return forward(*args, **static)
         rule(dispatch, *rules, forward=forward, broadcasts=broadcasts, bind=bind)
         return dispatch
@@ -146,26 +147,25 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
             if not useful.isdisjoint(node.parents):
                 useful.add(node)
     for node in order:
-        g = grads.pop(node, None)  # popped: memory falls as the walk proceeds
-        if g is None:
+        if node not in grads:
             continue
+        g, op = grads.pop(node), node.op  # popped: memory falls as the walk proceeds
         for hook in node.hooks:
             g = hook(g)
-        if node in targets if targets is not None else node.op is None or node.retains_grad:
+        if node in targets if targets is not None else op is None or node.retains_grad:
             found[node] = g
-        if node.op is None or (targets is not None and useful.isdisjoint(node.parents)):
+        if op is None or (targets is not None and useful.isdisjoint(node.parents)):
             continue
-        op, inputs = node.op, _saved(node)
-        y, *inputs = inputs if lift is None else map(lift, inputs, (node, *node.parents))
-        for i, parent in enumerate(node.parents):
-            if parent is None or not parent.requires_grad or op.rules[i] is None:
+        y, *inputs = _saved(node) if lift is None else map(lift, _saved(node), (node, *node.parents))
+        for parent, x, rule in zip(node.parents, inputs, op.rules):
+            if parent is None or not parent.requires_grad or rule is None:
                 continue
             if targets is not None and parent not in useful:
                 continue  # what nobody needs is not computed: a first layer's input gradient is a whole GEMM
-            d, x = op.rules[i](g, y, *inputs, **node.static), inputs[i]
+            d = rule(g, y, *inputs, **node.static)
             if d.shape != x.shape:
                 if not op.broadcasts:
-                    raise ValueError(f"the rule of {op.name} for input {i} gave shape {d.shape}, not {x.shape}")
+                    raise ValueError(f"a rule of {op.name} gave shape {d.shape} for an input of shape {x.shape}")
                 d = unbroadcast(d, x.shape)
             if d.dtype != x.dtype:
                 d = d.astype(x.dtype)
@@ -197,7 +197,7 @@ def changed(array):
 
 
 def _owner(array):
-    while isinstance(array.base, np.ndarray):
+    while getattr(array, "base", None) is not None:
         array = array.base
     return array
 

@@ -18,8 +18,12 @@ def _standing(x, v, index):
     return turn == 0, turn[index] == order
 
 
+def _under(v, g):
+    return g.reshape((1,) * (v.ndim - g.ndim) + g.shape)  # x[index] = v may drop leading axes of length 1 from v
+
+
 @primitive(lambda g, y, x, v, index: np.where(_standing(x, v, index)[0], g, 0),
-           lambda g, y, x, v, index: np.where(_standing(x, v, index)[1], g[index], 0), broadcasts=True)
+           lambda g, y, x, v, index: _under(v, np.where(_standing(x, v, index)[1], g[index], 0)), broadcasts=True)
 def assign(x, v, index):
     """A copy of ``x`` with ``x[index] = v``."""
     y = x.copy()
@@ -40,21 +44,27 @@ class InPlace:
     def _write(self, operator, function, other):
         if self._recorded_with(other):
             return function(self, other)
-        operator(self.data, self._plain(other))
+        operator(self.data, self.plain(other))
         changed(self.data)
         return self
 
     def __setitem__(self, index, value):
         """``t[i] = v``, differentiable: a recorded t becomes a new value, and views taken before keep the old one."""
         if not self._recorded_with(value):
-            self.data[self._plain(index)] = self._plain(value)
+            self.data[self.plain(index)] = self.plain(value)
             changed(self.data)
             return
-        if not self.is_leaf and any(np.may_share_memory(self.data, x) for x in self.node.values[1:]):
-            raise RuntimeError(f"this is a view, made by {self.node.op.name}: assigning into it would not reach what "
-                               "it views. Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
+        if self.dtype.kind not in "fc":
+            raise TypeError(f"a value that requires grad cannot be assigned into a Tensor of {self.dtype}")
+        if self.data.base is not None if self.is_leaf else self._is_view():
+            by = "" if self.is_leaf else f", made by {self.node.op.name}"
+            raise RuntimeError(f"this is a view{by}: assigning a recorded value into it would not reach what it views. "
+                               "Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
         new = assign(self, value, index=index)
         self.data, self.node = new.data, new.node
+
+    def _is_view(self):
+        return any(np.may_share_memory(self.data, x) for x in (self.node.values or ())[1:])
 
     def _recorded_with(self, other):
         """Whether a change of this value has to be recorded. A leaf refuses: its gradient is the old value's."""

@@ -18,6 +18,8 @@ class no_grad(contextlib.ContextDecorator):
 
     recording = False
 
+    def _recreate_cm(self): return type(self)()  # a decorated function may run in several threads at once
+
     def __enter__(self):
         self.__dict__.setdefault("before", []).append(mode.recording)
         mode.recording = self.recording

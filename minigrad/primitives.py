@@ -24,20 +24,20 @@ def scatter_add(g, index, shape):
     """Zeros of ``shape`` with ``g`` added at ``index``; what is indexed twice is added twice."""
     z = np.zeros(shape, g.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(i, (list, np.ndarray)) and np.asarray(i).dtype != bool for i in parts):
-        np.add.at(z, index, g)
-    else:
+    once = int, np.integer, slice, type(None), type(...)  # and masks: what cannot meet an element twice
+    if all(isinstance(i, once) or getattr(i, "dtype", "") == "?" for i in parts):
         z[index] = g
+    else:
+        np.add.at(z, index, g)
     return z
 
 
 # ---- padding and slicing ----
-rule(np.pad, lambda g, y, x, pad_width, mode="constant", constant_values=0: g[_unpadded(x.shape, pad_width)])
-
-
-def _unpadded(shape, pad_width):
-    before = np.broadcast_to(pad_width, (len(shape), 2))[:, 0].tolist()
-    return tuple(slice(b, b + n) for b, n in zip(before, shape))
+@primitive(lambda g, y, x, pad_width, constant_values=0: g[tuple(
+    slice(b, b + n) for b, n in zip(np.broadcast_to(pad_width, (x.ndim, 2))[:, 0].tolist(), x.shape))])
+def pad(x, pad_width, constant_values=0):
+    """np.pad with a constant; the other modes are made of indexing, in derivatives/composed.py."""
+    return np.pad(x, pad_width, constant_values=constant_values)
 
 
 # ---- sliding windows and their fold ----

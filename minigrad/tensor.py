@@ -6,10 +6,10 @@ from operator import getitem
 
 import numpy as np
 
-from .graph import Node, composites, constants, pullback, table
+from .graph import Node, changed, composites, constants, pullback, table
 from .inplace import InPlace
 from .methods import ArrayMethods
-from .mode import enable_grad, mode, no_grad
+from .mode import mode
 
 
 def record(key, *inputs, **static):
@@ -24,12 +24,13 @@ def record(key, *inputs, **static):
             if node is not None and node.requires_grad:
                 tracked = True
         else:
-            values.append(x)
+            values.append(np.asarray(x) if isinstance(x, (list, tuple)) else x)
             parents.append(None)
     y = op.forward(*values, **static)
     if type(y) is not np.ndarray:
         y = np.asarray(y)
-    return _wrap(y, Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None)
+    tracked = tracked and mode.recording and y.dtype.kind in "fc"
+    return _wrap(y, Node(op, parents, (y, *values), static, y.shape) if tracked else None)
 
 
 def _plain(x, value=lambda t: t.data):
@@ -54,16 +55,16 @@ class Tensor(ArrayMethods, InPlace):
     def __init__(self, data, requires_grad=False, dtype=None, name=None):
         if isinstance(data, Tensor):
             data = data.numpy()
-        elif dtype is None and not isinstance(data, (np.ndarray, np.generic)):
-            dtype = np.complex64 if isinstance(data, complex) else np.float32
         self.data, self.node = np.asarray(data, dtype), None
         if self.dtype.kind not in "biufc":
             raise TypeError(f"a Tensor holds numbers or booleans, not dtype {self.dtype} ({data!r:.60})")
+        if dtype is None and not isinstance(data, (np.ndarray, np.generic)):
+            self.data = self.data.astype(np.complex64 if self.dtype.kind == "c" else np.float32)
         self.requires_grad = requires_grad
         if name is not None:
             self.name = name
 
-    _plain, _record = staticmethod(_plain), staticmethod(record)
+    plain, record = staticmethod(_plain), staticmethod(record)
     is_leaf = property(lambda self: self.node is None or self.node.op is None)
 
     @property
@@ -118,12 +119,7 @@ class Tensor(ArrayMethods, InPlace):
         gradient: of the final result with respect to self; needed unless self is a single number. retain_graph: keep
         the saved values for another backward (default: create_graph). create_graph: give the gradients a graph too.
         """
-        given = set()
         for node, g in _pull([self], [gradient], None, retain_graph, create_graph).items():
-            if not isinstance(g, Tensor):  # own the memory: a rule may hand on a view, or one array to two inputs
-                g = np.asarray(g)
-                g = _wrap(g.copy() if g.base is not None or id(g) in given or g is gradient else g, None)
-                given.add(id(g.data))
             node.grad = g if node.grad is None else node.grad + g
 
     def register_hook(self, hook):
@@ -192,7 +188,8 @@ class Tensor(ArrayMethods, InPlace):
         if method != "__call__":
             raise TypeError(f"np.{ufunc.__name__}.{method} has no derivative rule: use np.sum, np.prod, np.max, ...")
         if out is not None:  # array += t: fine for a constant, but an array cannot hold a graph
-            return ufunc(*_values(inputs), out=_values(out), **kwargs)
+            changed(y := ufunc(*_values(inputs), out=_values(out), **kwargs))
+            return y
         if kwargs:
             raise TypeError(f"np.{ufunc.__name__} of a Tensor does not support {', '.join(kwargs)}=: use np.where, or "
                             "t.astype(dtype)")
@@ -266,14 +263,14 @@ def grad(y, xs, create_graph=False, retain_graph=None, gradient=None):
             raise RuntimeError(f"grad with respect to a Tensor of shape {x.shape} that does not require grad: "
                                "set requires_grad=True before computing y")
     found = _pull(ys, gradients, {x.node for x in many}, retain_graph, create_graph)
-    gs = [_tensor(found[x.node] if x.node in found else np.zeros_like(x.data)) for x in many]
+    gs = [found[x.node] if x.node in found else _tensor(np.zeros_like(x.data)) for x in many]
     return gs[0] if isinstance(xs, Tensor) else gs
 
 
 def _pull(ys, gradients, targets, retain_graph, create_graph):
-    """`graph.pullback` from Tensors, with their seeds checked."""
+    """`graph.pullback` from Tensors, with their seeds checked, to Tensors that share no memory."""
     seeds = {}
-    for y, g in zip(ys, gradients):
+    for y, g in zip(ys, gradients, strict=True):
         if not y.requires_grad:
             raise RuntimeError("this Tensor depends on nothing that requires grad"
                                + ("" if mode.recording else ", for nothing is recorded under no_grad()"))
@@ -286,8 +283,16 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         g = _tensor(g) if create_graph else _plain(g)
         seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with enable_grad() if create_graph else no_grad():
-        return pullback(seeds, targets, retain_graph, _lift if create_graph else None)
+    recording, mode.recording = mode.recording, create_graph
+    try:
+        found = pullback(seeds, targets, retain_graph, _lift if create_graph else None)
+        taken = {id(_plain(g)) for g in seeds.values()}
+        for node, g in found.items():  # a rule may hand on a view, or one array to two inputs
+            g = found[node] = _tensor(np.copy(g) if _plain(g).base is not None or id(_plain(g)) in taken else g)
+            taken.add(id(g.data))
+        return found
+    finally:
+        mode.recording = recording
 
 
 def _lift(x, node):

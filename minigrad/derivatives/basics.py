@@ -25,8 +25,8 @@ rule(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 rule(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 rule(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor(a / b))
 rule(np.floor_divide, zero, zero)
-rule(np.power,  # 0 * x**-1 at b = 0 and log(0) at a = 0 would be NaN: both are 0 there
-     lambda g, y, a, b: g * (b * a ** (b - (b != 0))),
+rule(np.power,  # 0 * 0**-1 at a = b = 0 and log(0) at a = 0 would be NaN: both are 0 there
+     lambda g, y, a, b: g * (b * (a if np.all(b != 0) else np.where((a == 0) & (b == 0), 1, a)) ** (b - 1)),
      lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1, a)).astype(y.dtype), forward=operator.pow)
 rule(np.negative, lambda g, y, x: -g)
 rule(np.positive, lambda g, y, x: g)
@@ -71,7 +71,7 @@ def _share(g, mine, tie):
 # ---- reductions ----
 def keep(r, x, axis):
     """A reduced ``r`` with the reduced axes of x back as axes of length 1."""
-    axes = range(x.ndim) if axis is None else np.mod(axis, x.ndim).reshape(-1).tolist()
+    axes = range(x.ndim) if axis is None else np.mod(axis, x.ndim or 1).reshape(-1).tolist()
     return r.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
 
 
@@ -82,7 +82,7 @@ def _count(y, x):
 rule(np.sum, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis), x.shape))
 rule(np.mean, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis) / _count(y, x), x.shape))
 rule(np.var, lambda g, y, x, axis=None, ddof=0, keepdims=False:
-     keep(g, x, axis) * (x - x.mean(axis, keepdims=True)) * (2 / (_count(y, x) - ddof)))
+     keep(g, x, axis) * (x - x.mean(axis, keepdims=True)) / ((_count(y, x) - ddof) / 2))
 rule(np.std, lambda g, y, x, axis=None, ddof=0, keepdims=False:  # 0 where all are equal
      keep(g / np.where(y == 0, 1, y), x, axis) * (x - x.mean(axis, keepdims=True)) / (_count(y, x) - ddof))
 
@@ -113,7 +113,7 @@ def _finite(x):
 rule(np.reshape, lambda g, y, x, shape: g.reshape(x.shape))
 rule(np.squeeze, lambda g, y, x, axis=None: g.reshape(x.shape))
 rule(np.expand_dims, lambda g, y, x, axis: g.reshape(x.shape))
-rule(np.transpose, lambda g, y, x, axes=None: g.transpose(None if axes is None else np.argsort(axes)))
+rule(np.transpose, lambda g, y, x, axes=None: g.transpose(None if axes is None else np.argsort(np.mod(axes, x.ndim))))
 rule(np.swapaxes, lambda g, y, x, axis1, axis2: g.swapaxes(axis1, axis2))
 rule(np.moveaxis, lambda g, y, x, source, destination: np.moveaxis(g, destination, source))
 rule(np.flip, lambda g, y, x, axis=None: np.flip(g, axis))

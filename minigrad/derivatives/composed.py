@@ -6,12 +6,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..graph import Each, composites, constants, rule
-from ..primitives import windows
+from ..primitives import pad, windows
 
 
 # ---- joining ----
 def _pieces(*args, axis=0):
-    return list(args[0]), {"axis": args[1] if len(args) > 1 else axis}
+    axis = args[1] if len(args) > 1 else axis
+    return ([np.reshape(x, -1) for x in args[0]], {"axis": 0}) if axis is None else (list(args[0]), {"axis": axis})
 
 
 def _part(i, g, y, *xs, axis=0):
@@ -77,6 +78,16 @@ def _sliding_window_view(x, window_shape, axis=None):
     ones = (1,) * len(axes)
     y = windows(np.moveaxis(x, axes, last), size=size, stride=ones, dilation=ones)
     return np.moveaxis(y, range(x.ndim - len(axes), x.ndim), [a % x.ndim for a in axes])
+
+
+@composite(np.pad)
+def _pad(x, pad_width, mode="constant", constant_values=0):
+    if mode == "constant":
+        return pad(x, pad_width=pad_width, constant_values=constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise TypeError(f"np.pad of a Tensor knows constant, edge, reflect, symmetric and wrap, not mode={mode!r}")
+    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    return x[np.ix_(*(np.pad(np.arange(n), w, mode) for n, w in zip(x.shape, widths)))]
 
 
 # ---- functions that are locally constant: plain arrays come back ----

@@ -18,7 +18,7 @@ def _product_of_others(x, axis):
 
     Pairwise, as a tree: others(x) = others(a * b) * b for the even ones, * a for the odd ones.
     """
-    axes = list(range(x.ndim)) if axis is None else np.mod(axis, x.ndim).reshape(-1).tolist()
+    axes = list(range(x.ndim)) if axis is None else np.mod(axis, x.ndim or 1).reshape(-1).tolist()[:x.ndim]
     order = [i for i in range(x.ndim) if i not in axes] + axes
     rows = x.transpose(order)
     shape = rows.shape

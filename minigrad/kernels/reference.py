@@ -74,27 +74,28 @@ def conv(x, w, stride, padding, dilation, groups):
     kernel, n = w.shape[2:], x.shape[0]
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     cols = columns(batch_last(x), kernel, out, stride, padding, dilation)
-    y = _grouped(w, groups) @ cols.reshape(groups, -1, math.prod(out) * n)
+    y = _grouped(w, groups) @ _grouped(cols, groups, 1 + len(kernel))
     return batch_first(y.reshape(w.shape[0], *out, n))
 
 
 def conv_input_grad(g, w, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in x, which is transposed convolution. shape: x's."""
     kernel, out, n = w.shape[2:], g.shape[2:], g.shape[0]
-    cols = _grouped(w, groups).swapaxes(-1, -2) @ batch_last(g).reshape(groups, -1, math.prod(out) * n)
+    cols = _grouped(w, groups).swapaxes(-1, -2) @ _grouped(batch_last(g), groups)
     cols = cols.reshape(shape[1], *kernel, *out, n)
     return batch_first(uncolumns(cols, shape[2:], kernel, stride, padding, dilation))
 
 
 def conv_weight_grad(x, g, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in w. shape: w's."""
-    kernel, out, n = shape[2:], g.shape[2:], g.shape[0]
-    cols = columns(batch_last(x), kernel, out, stride, padding, dilation).reshape(groups, -1, math.prod(out) * n)
-    return (batch_last(g).reshape(groups, -1, math.prod(out) * n) @ cols.swapaxes(-1, -2)).reshape(shape)
+    kernel, out = shape[2:], g.shape[2:]
+    cols = _grouped(columns(batch_last(x), kernel, out, stride, padding, dilation), groups, 1 + len(kernel))
+    return (_grouped(batch_last(g), groups) @ cols.swapaxes(-1, -2)).reshape(shape)
 
 
-def _grouped(w, groups):
-    return w.reshape(groups, w.shape[0] // groups, -1)
+def _grouped(x, groups, lead=1):
+    """One matrix per group: its rows from the first ``lead`` axes, its columns from the others."""
+    return x.reshape(groups, math.prod(x.shape[:lead]) // groups, math.prod(x.shape[lead:]))
 
 
 # Pooling takes (N, C, *S) in any memory order: slices keep it, and ufuncs run along whatever is contiguous.

@@ -24,8 +24,8 @@ class Optimizer:
 
     params: Parameters, (name, Parameter) pairs, or groups: dicts with "params" and hyper-parameters of their own.
     slots: names of the arrays kept per parameter, like it in shape and dtype; ``init_slot`` fills them, ``unused``
-    lists those that a group does without (update gets None for them). elementwise: update treats each weight by itself, so
-    it may be called on blocks; False for rules that need a whole tensor.
+    lists those that a group does without (update gets None for them). elementwise: update treats each weight by itself,
+    so it may be called on blocks; False for rules that need a whole tensor.
 
     update's further arguments are looked up by name: a hyper-parameter, ``beta1`` and ``beta2`` of betas, or ``t``, the
     number of this step, from 1. Every optimizer has weight_decay, coupled: g + weight_decay * w; and maximize.
@@ -186,7 +186,10 @@ class Optimizer:
 
 
 def clip_grad_norm_(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
-    """Scale all gradients so that their common 2-norm is at most ``max_norm``; returns the norm before. Pascanu 2013."""
+    """Scale all gradients so that their joint 2-norm is at most ``max_norm``; returns the norm before.
+
+    Pascanu et al. 2013.
+    """
     params = [p for p in ([params] if isinstance(params, Tensor) else params) if p.grad is not None]
     grads, norm = _clipped([p.grad.data for p in params], max_norm)
     for p, g in zip(params, grads):
