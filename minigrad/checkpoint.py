@@ -51,7 +51,7 @@ class Checkpoint:
                                  "then model.load_state_dict(checkpoint.load(path).state)")
         try:
             model = models.build(recipe["name"], **recipe.get("arguments", {}))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MemoryError) as error:
             raise ModelFileError(f"{self.path} describes a model that cannot be built: {error}") from error
         self.restore(model)
         return model.eval()
@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     arrays, text = (_read_npz if path.suffix == ".npz" else _read_safetensors)(path)
     try:
         extra = {key: _unpack(_parsed(value), arrays) for key, value in text.items()}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a model of minigrad's: its metadata is damaged ({error!r})") from error
     optimizer = extra.pop("optimizer_state", None)
     state = {name: value for name, value in arrays.items() if not name.startswith(OPTIMIZER)}
@@ -202,7 +202,7 @@ def _read_safetensors(path):
     from safetensors import SafetensorError, safe_open
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(_diagnosis(path, error)) from error
 

@@ -23,13 +23,7 @@ __all__ = ["avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv
 
 
 # ---- dense ----
-def _rows(x):
-    return x.reshape(-1, x.shape[-1])
-
-
-@primitive(lambda g, y, x, w, b: g @ w.T,
-           lambda g, y, x, w, b: _rows(x).T @ _rows(g),
-           lambda g, y, x, w, b: _rows(g).sum(axis=0))
+@primitive(lambda g, y, x, w, b: g @ w.T, lambda g, y, x, w, b: x.T @ g, lambda g, y, x, w, b: g.sum(axis=0))
 def _affine(x, w, b):
     y = x @ w
     y += b
@@ -38,10 +32,13 @@ def _affine(x, w, b):
 
 def linear(x, weight, bias=None):
     """x @ weight + bias: (..., in) with weight (in, out), bias (out,) -> (..., out)."""
-    if x.shape[-1:] != weight.shape[:1]:
-        raise ValueError(f"linear: input {x.shape} has {x.shape[-1] if x.ndim else 0} features, weight "
-                         f"{weight.shape} expects {weight.shape[0]}; is something to be flattened first?")
-    return x @ weight if bias is None else _affine(x, weight, bias)
+    if x.ndim != 2 and x.ndim:
+        return linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias).reshape(*x.shape[:-1], -1)
+    try:
+        return x @ weight if bias is None else _affine(x, weight, bias)
+    except ValueError:
+        raise ValueError(f"linear: input {x.shape} does not end in the {weight.shape[0]} features that weight "
+                         f"{weight.shape} expects; is something to be flattened first?") from None
 
 
 # ---- activations ----
@@ -114,11 +111,14 @@ def _reduce(loss, reduction, weight=None):
         return loss.sum()
     if reduction != "mean":
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return loss.mean() if weight is None else loss.sum() / weight.sum().item()
+    if weight is None:
+        return loss.mean()
+    total = weight.sum().item()
+    return loss.sum() / total if total else loss.sum() + math.nan  # the mean of nothing: NaN, and no gradient
 
 
-@primitive(lambda g, y, z, target, mean: (np.expand_dims(g, -1) if not mean else g / len(z)) * (
-    softmax(z) - one_hot(target, z.shape[-1], z.dtype)), None)
+@primitive(lambda g, y, z, target, mean: (g / len(z) if mean else np.expand_dims(g, -1)) * (
+    softmax(z) - (target[:, None] == np.arange(z.shape[-1]))), None)
 def _index_cross_entropy(z, target, mean):
     """log(sum(exp(z))) - z[target] for each row of logits (rows, classes), or their mean."""
     z = z - z.max(axis=-1, keepdims=True)
@@ -133,42 +133,41 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     mean divides by the sum of the factors. ignore_index: targets that do not count. label_smoothing: mix the target
     with the uniform distribution (Szegedy et al. 2016). Raises ValueError for shapes or indices that do not fit.
     """
-    if not isinstance(input, Tensor):
-        input = Tensor(input)
+    z = input = input if isinstance(input, Tensor) else Tensor(input)
     labels = target.data if isinstance(target, Tensor) else np.asarray(target)
-    classes = input.shape[1 if input.ndim > 1 else 0]
-    z = input if input.ndim <= 2 else np.moveaxis(input, 1, -1)
+    shape, classes = labels.shape, input.shape[min(1, input.ndim - 1)]
     if labels.dtype.kind == "f":
-        if labels.shape != input.shape:
-            raise ValueError(f"cross_entropy: probabilities of shape {labels.shape} for logits of shape {input.shape}; "
+        if shape != input.shape:
+            raise ValueError(f"cross_entropy: probabilities of shape {shape} for logits of shape {input.shape}; "
                              "class indices must be integers")
         p = target if isinstance(target, Tensor) else labels
         p = p if input.ndim <= 2 else np.moveaxis(p, 1, -1)
         p = p * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else p
         p = p if weight is None else p * _constant(weight)
-        rows = -(p * log_softmax(z)).sum(axis=-1)
-        return rows.sum() / max(rows.size, 1) if reduction == "mean" else _reduce(rows, reduction)
-    if labels.shape != z.shape[:-1]:
-        raise ValueError(f"cross_entropy: class indices of shape {labels.shape} for logits of shape {input.shape}; "
-                         f"expected {z.shape[:-1]}")
-    rows, flat = z.reshape(-1, classes) if z.ndim != 2 else z, labels.reshape(-1)
+        loss = -(p * log_softmax(z if input.ndim <= 2 else np.moveaxis(z, 1, -1))).sum(axis=-1)
+        return loss.sum() / max(loss.size, 1) if reduction == "mean" else _reduce(loss, reduction)
+    if shape != input.shape[:1] + input.shape[2:] and (shape or input.ndim != 1):
+        raise ValueError(f"cross_entropy: class indices of shape {shape} for logits of shape {input.shape}; "
+                         f"expected {input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()}")
+    if input.ndim != 2:
+        z, labels = (z if input.ndim < 2 else np.moveaxis(z, 1, -1)).reshape(-1, classes), labels.reshape(-1)
     counts = None
-    if flat.size and flat.astype(np.uint64).max() >= classes:  # unsigned, a negative one is huge
-        counts = flat != ignore_index
-        flat = np.where(counts, flat, 0)
-        if flat.min() < 0 or flat.max() >= classes:
-            raise ValueError(f"cross_entropy: class indices from {flat.min()} to {flat.max()}, but the logits "
+    if labels.size and labels.astype(np.uint64).max() >= classes:  # unsigned, a negative one is huge
+        counts = labels != ignore_index
+        labels = np.where(counts, labels, 0)
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"cross_entropy: class indices from {labels.min()} to {labels.max()}, but the logits "
                              f"{input.shape} have {classes} classes (0 to {classes - 1})")
     if weight is None and counts is None and not label_smoothing:
-        loss = _index_cross_entropy(rows, flat, mean=reduction == "mean")
-        return loss if reduction == "mean" else _reduce(loss.reshape(labels.shape), reduction)
+        loss = _index_cross_entropy(z, labels, mean=reduction == "mean")
+        return loss if reduction == "mean" else _reduce(loss.reshape(shape), reduction)
     factors = np.ones(classes, z.dtype) if weight is None else _constant(weight).astype(z.dtype)
-    row_factors = factors[flat] * (1 if counts is None else counts)
-    loss = _index_cross_entropy(rows, flat, mean=False) * row_factors
+    row_factors = factors[labels] * (1 if counts is None else counts)
+    loss = _index_cross_entropy(z, labels, mean=False) * row_factors
     if label_smoothing:
-        uniform = -(log_softmax(rows) * factors).sum(axis=-1) * ((1 if counts is None else counts) / classes)
+        uniform = -(log_softmax(z) * factors).sum(axis=-1) * ((1 if counts is None else counts) / classes)
         loss = loss * (1 - label_smoothing) + uniform.astype(z.dtype) * label_smoothing
-    return _reduce(loss.reshape(labels.shape), reduction, row_factors)
+    return _reduce(loss.reshape(shape), reduction, row_factors)
 
 
 def _constant(x):
@@ -237,6 +236,15 @@ def _check_fits(name, x, kernel, padding, dilation):
                              f"(input {x.shape}, kernel {kernel})")
 
 
+@primitive(lambda g, y, x, w, b, **s: primitives.conv_input_grad(g, w, shape=x.shape, **s),
+           lambda g, y, x, w, b, **s: primitives.conv_weight_grad(x, g, shape=w.shape, **s),
+           lambda g, y, x, w, b, **s: g.sum(axis=(0, 2, 3)))
+def _conv_bias(x, w, b, stride, padding, dilation, groups):
+    y = primitives.conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y += b.reshape(-1, 1, 1)
+    return y
+
+
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation, as every framework's convolution: (N, C, H, W) with weight (O, C / groups, kH, kW).
 
@@ -253,8 +261,8 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     stride, dilation = _positive(stride, "stride"), _positive(dilation, "dilation")
     padding = _padding(padding, weight.shape[2:], stride, dilation)
     _check_fits("conv2d", input, weight.shape[2:], padding, dilation)
-    y = primitives.conv(input, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return y if bias is None else y + bias.reshape(1, -1, 1, 1)
+    window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return primitives.conv(input, weight, **window) if bias is None else _conv_bias(input, weight, bias, **window)
 
 
 def _pooling(name, x, kernel_size, stride, padding, dilation=1):
@@ -286,6 +294,8 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, count_include_pad=Tru
 
 def flatten(x, start_dim=1):
     """Merge the axes from ``start_dim`` on: (N, C, H, W) -> (N, C * H * W)."""
+    if x.ndim == start_dim + 1:
+        return x
     return x.reshape(*x.shape[:start_dim], -1 if x.size else math.prod(x.shape[start_dim:]))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import operator
 
 import numpy as np
 
@@ -100,37 +101,25 @@ class Node:
 
     def __init__(self, op, parents, values, static, shape):
         self.op, self.parents, self.values, self.static, self.shape = op, parents, values, static, shape
-        self.born = _clock
+        self.born = next(_ticks)
 
     def __repr__(self):
         return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}{f', {self.name}' if self.name else ''})"
 
 
 def outputs_first(roots):
-    """All nodes behind ``roots``, each after everything that consumes it (Kahn 1962): then its gradient is complete.
+    """All nodes behind ``roots``, each after everything that consumes it: then its gradient is complete.
 
-    Iterative: a graph may be far deeper than Python's stack.
+    A node is born after its inputs, so the youngest come first. No recursion: a graph may be deeper than Python's stack.
     """
-    waiting = dict.fromkeys(roots, 0)  # node -> how many consumers have not been visited
-    stack = list(waiting)
+    seen = set(roots)
+    stack = list(seen)
     while stack:
         for p in stack.pop().parents:
-            if p in waiting:
-                waiting[p] += 1
-            elif p is not None and p.requires_grad:
-                waiting[p] = 1
+            if p not in seen and p is not None and p.requires_grad:
+                seen.add(p)
                 stack.append(p)
-    ready = [node for node, consumers in waiting.items() if not consumers]
-    order = []
-    while ready:
-        node = ready.pop()
-        order.append(node)
-        for p in node.parents:
-            if p in waiting:
-                waiting[p] -= 1
-                if not waiting[p]:
-                    ready.append(p)
-    return order
+    return sorted(seen, key=operator.attrgetter("born"), reverse=True)
 
 
 def pullback(seeds, targets=None, retain_graph=False, lift=None):
@@ -182,8 +171,9 @@ def unbroadcast(g, shape):
     return g.sum(axis=axes, keepdims=True).reshape(shape)
 
 
-_clock = 0  # counts in-place changes; each node remembers when it was born
-_changed: dict = {}  # id of the array that owns the memory -> the clock at its last change in place
+_ticks = itertools.count(1)  # one for every node recorded and every change in place
+_last_change = 0
+_changed: dict = {}  # id of the array that owns the memory -> the tick of its last change in place
 
 
 def changed(array):
@@ -191,9 +181,8 @@ def changed(array):
 
     A saved array is alive since its node was born, so a later entry under its id can only be about itself.
     """
-    global _clock
-    _clock += 1
-    _changed[id(_owner(array))] = _clock
+    global _last_change
+    _changed[id(_owner(array))] = _last_change = next(_ticks)
 
 
 def _owner(array):
@@ -208,7 +197,7 @@ def _saved(node):
         raise RuntimeError(
             f"backward over {node!r} a second time: the first freed its values. Call it with retain_graph=True the "
             "first time, add the losses and call backward once, or compute the loss again")
-    if node.born != _clock:
+    if node.born < _last_change:
         for v in node.values:
             if isinstance(v, np.ndarray) and _changed.get(id(_owner(v)), 0) > node.born:
                 raise RuntimeError(

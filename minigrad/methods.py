@@ -50,7 +50,7 @@ class ArrayMethods:
     def reshape(self, *shape): return self.record(np.reshape, self, shape=_one_or_many(shape))
     def ravel(self): return self.record(np.reshape, self, shape=-1)
     def flatten(self): return self.record(np.reshape, self, shape=-1)
-    def transpose(self, *axes): return self.record(np.transpose, self, axes=_one_or_many(axes) or None)
+    def transpose(self, *axes): return self.record(np.transpose, self, axes=_one_or_many(axes) if axes else None)
     def swapaxes(self, axis1, axis2): return self.record(np.swapaxes, self, axis1=axis1, axis2=axis2)
     def squeeze(self, axis=None): return self.record(np.squeeze, self, axis=axis)
     def astype(self, dtype): return self.record(np.astype, self, dtype=dtype)

@@ -63,9 +63,8 @@ def _start(model: Module, generator) -> Module:
     """He's normal weights before a ReLU, and LeCun's before the logits; no bias."""
     layers = [m for m in model.modules() if isinstance(m, (Dense, Conv2d))]
     for layer in layers:
-        start = init.lecun_normal_ if layer is layers[-1] else init.he_normal_
-        start(layer.weight, nonlinearity="relu", generator=generator) if start is init.he_normal_ else start(
-            layer.weight, generator)
+        before_relu = layer is not layers[-1]
+        init.kaiming_normal_(layer.weight, nonlinearity="relu" if before_relu else "linear", generator=generator)
         init.zeros_(layer.bias)
     return model
 

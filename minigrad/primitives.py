@@ -84,26 +84,22 @@ def conv_weight_grad(x, g, shape, stride, padding, dilation, groups):
 
 
 # ---- pooling: where the maximum stands is locally constant, what stands there is linear ----
-@primitive(lambda g, y, x, **s: pool_put(g, index=kernels.pool_index(*map(_array, (x, y)), **s), shape=x.shape, **s))
+@primitive(lambda g, y, x, **s: pool_put(g, x, y, **s))
 def max_pool(x, kernel, stride, padding, dilation):
     """The largest value of every window; of equal ones the first takes the gradient."""
     return kernels.max_pool(x, kernel, stride, padding, dilation)
 
 
-def _array(x):
-    return x if isinstance(x, np.ndarray) else x.data
+@primitive(lambda u, z, g, x, y, **s: pool_take(u, x, y, **s), None, None)
+def pool_put(g, x, y, kernel, stride, padding, dilation):
+    """Zeros like x, with ``g`` added where each of its windows has its maximum ``y``."""
+    return kernels.pool_put(g, x, y, kernel, stride, padding, dilation)
 
 
-@primitive(lambda u, y, g, index, shape, **s: pool_take(u, index=index, **s))
-def pool_put(g, index, shape, kernel, stride, padding, dilation):
-    """Add ``g`` at tap ``index`` of every window of zeros of ``shape``."""
-    return kernels.pool_put(g, index, shape, kernel, stride, padding, dilation)
-
-
-@primitive(lambda g, y, x, index, **s: pool_put(g, index=index, shape=x.shape, **s))
-def pool_take(x, index, kernel, stride, padding, dilation):
-    """The value at tap ``index`` of every window: the adjoint of `pool_put`."""
-    return kernels.pool_take(x, index, kernel, stride, padding, dilation)
+@primitive(lambda g, z, u, x, y, **s: pool_put(g, x, y, **s), None, None)
+def pool_take(u, x, y, kernel, stride, padding, dilation):
+    """From every window of ``u`` what stands where ``x`` has its maximum ``y``: the adjoint of `pool_put`."""
+    return kernels.pool_take(u, x, y, kernel, stride, padding, dilation)
 
 
 @primitive(lambda g, y, x, **s: window_spread(g, shape=x.shape, **s))

@@ -24,13 +24,14 @@ def record(key, *inputs, **static):
             if node is not None and node.requires_grad:
                 tracked = True
         else:
-            values.append(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+            values.append(np.asarray(x) if type(x) is list or type(x) is tuple else x)
             parents.append(None)
     y = op.forward(*values, **static)
     if type(y) is not np.ndarray:
         y = np.asarray(y)
-    tracked = tracked and mode.recording and y.dtype.kind in "fc"
-    return _wrap(y, Node(op, parents, (y, *values), static, y.shape) if tracked else None)
+    if tracked and mode.recording and y.dtype.kind in "fc":
+        return _wrap(y, Node(op, parents, (y, *values), static, y.shape))
+    return _wrap(y, None)
 
 
 def _plain(x, value=lambda t: t.data):
@@ -170,7 +171,7 @@ class Tensor(ArrayMethods, InPlace):
         return self.data
 
     def __array__(self, dtype=None, copy=None): return np.array(self.numpy(), dtype, copy=copy)
-    def __hash__(self): return id(self)
+    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -279,7 +280,7 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
                                "respect to it; or reduce to one number first, with t.sum() or t.mean()")
         if g is not None and np.shape(g) != y.shape:
             raise ValueError(f"gradient has shape {np.shape(g)}, but the Tensor has {y.shape}")
-        g = np.ones_like(y.data) if g is None else g if isinstance(g, Tensor) else np.asarray(g, y.dtype)
+        g = np.ones(y.shape, y.dtype) if g is None else g if isinstance(g, Tensor) else np.asarray(g, y.dtype)
         g = _tensor(g) if create_graph else _plain(g)
         seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -288,7 +289,8 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         found = pullback(seeds, targets, retain_graph, _lift if create_graph else None)
         taken = {id(_plain(g)) for g in seeds.values()}
         for node, g in found.items():  # a rule may hand on a view, or one array to two inputs
-            g = found[node] = _tensor(np.copy(g) if _plain(g).base is not None or id(_plain(g)) in taken else g)
+            g = _tensor(g)
+            found[node] = g = g.copy() if g.data.base is not None or id(g.data) in taken else g
             taken.add(id(g.data))
         return found
     finally:

@@ -5,12 +5,11 @@ from .reference import (
     conv_input_grad,
     conv_weight_grad,
     max_pool,
-    pool_index,
     pool_put,
     pool_take,
     window_spread,
     window_sum,
 )
 
-__all__ = ["conv", "conv_input_grad", "conv_weight_grad", "max_pool", "pool_index", "pool_put", "pool_take",
+__all__ = ["conv", "conv_input_grad", "conv_weight_grad", "max_pool", "pool_put", "pool_take",
            "window_spread", "window_sum"]

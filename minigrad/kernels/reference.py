@@ -121,32 +121,35 @@ def max_pool(x, kernel, stride, padding, dilation):
     return y
 
 
-def pool_index(x, y, kernel, stride, padding, dilation):
-    """Which tap of its window y is, counted in row-major order: the first one of equals (uint8 up to 256 taps)."""
-    x = pad_images(x, padding, lowest(x.dtype))
-    index = np.empty_like(y, np.uint8 if math.prod(kernel) <= 256 else np.int32)
-    index[...] = 0
-    for i, (_, at) in reversed([*enumerate(taps(kernel, y.shape[2:], stride, dilation))]):
-        part = x[(..., *at)]
-        np.copyto(index, i, where=(part == y) | (part != part))
-    return index
+def maxima(x, y, stride, dilation, kernel):
+    """For each tap: its slices, and where it holds the window's maximum y, of equal ones the first only."""
+    free = np.ones_like(y, bool)
+    for _, at in taps(kernel, y.shape[2:], stride, dilation):
+        hit = x[(..., *at)] == y
+        hit &= free
+        free ^= hit
+        yield at, hit
 
 
-def pool_take(x, index, kernel, stride, padding, dilation):
-    """From every window of x the value at tap ``index``."""
-    x = pad_images(x, padding, 0)
-    y = np.zeros_like(index, x.dtype)
-    for i, (_, at) in enumerate(taps(kernel, index.shape[2:], stride, dilation)):
-        np.copyto(y, x[(..., *at)], where=index == i)
-    return y
+def pool_take(u, x, y, kernel, stride, padding, dilation):
+    """From every window of u the value that stands where x has its maximum y."""
+    u, x = pad_images(u, padding, 0), pad_images(x, padding, lowest(x.dtype))
+    taken = np.zeros_like(y, u.dtype)
+    for at, hit in maxima(x, y, stride, dilation, kernel):
+        np.copyto(taken, u[(..., *at)], where=hit)
+    return taken
 
 
-def pool_put(g, index, shape, kernel, stride, padding, dilation):
-    """The adjoint of `pool_take`: add g to tap ``index`` of every window. shape: x's."""
-    x = images_of_zeros(g, shape, padding)
-    for i, (_, at) in enumerate(taps(kernel, g.shape[2:], stride, dilation)):
-        x[(..., *at)] += g * (index == i)
-    return x[(..., *inside(shape[2:], padding)[1:])]
+def pool_put(g, x, y, kernel, stride, padding, dilation):
+    """The adjoint of `pool_take`: zeros like x, with g added where each window has its maximum y."""
+    put = images_of_zeros(g, x.shape, padding)
+    apart = all(s >= d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation))  # no two windows meet
+    for at, hit in maxima(pad_images(x, padding, lowest(x.dtype)), y, stride, dilation, kernel):
+        if apart:
+            np.multiply(g, hit, out=put[(..., *at)])
+        else:
+            put[(..., *at)] += g * hit
+    return put[(..., *inside(x.shape[2:], padding)[1:])]
 
 
 def window_sum(x, kernel, stride, padding, dilation):

@@ -30,12 +30,15 @@ class Module:
     def _walk(self, prefix="") -> Iterator[tuple[str, object]]:
         """(dotted name, Module or Parameter or buffer), parents before children, in the order of definition."""
         yield prefix, self
-        for name, value in vars(self).items():
+        for name, value in self._children():
             path = f"{prefix}.{name}" if prefix else name
             if name in self._buffers:
                 yield path, value
             else:
                 yield from _walk_value(path, value)
+
+    def _children(self):
+        return vars(self).items()
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """(name, module) for this module, "", and all below it."""
@@ -136,7 +139,7 @@ class Module:
         return ""
 
     def __repr__(self):
-        children = [(n, v) for n, v in vars(self).items() if isinstance(v, Module) or _holds_modules(v)]
+        children = [(n, v) for n, v in self._children() if isinstance(v, Module) or _holds_modules(v)]
         if not children:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({n}): {v!r}".replace("\n", "\n  ") for n, v in children]
@@ -170,23 +173,24 @@ class ModuleList(Module):
     """A list of modules, named "0", "1", ...: index, iterate, append. (A plain list as an attribute works too.)"""
 
     def __init__(self, modules=()):
+        self._list = []
         for m in modules:
             self.append(m)
+
+    def _children(self):
+        return [(str(i), m) for i, m in enumerate(self._list)]
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end; returns the list."""
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__} holds modules, not {type(module).__name__} ({module!r:.60}); "
                             "wrap a function in nn.Lambda")
-        vars(self)[str(len(self))] = module
+        self._list.append(module)
         return self
 
-    def _items(self):
-        return [v for k, v in vars(self).items() if k.isdigit()]
-
-    def __len__(self): return len(self._items())
-    def __iter__(self): return iter(self._items())
-    def __getitem__(self, i): return type(self)(self._items()[i]) if isinstance(i, slice) else self._items()[i]
+    def __len__(self): return len(self._list)
+    def __iter__(self): return iter(self._list)
+    def __getitem__(self, i): return type(self)(self._list[i]) if isinstance(i, slice) else self._list[i]
 
 
 class Sequential(ModuleList):
@@ -196,7 +200,7 @@ class Sequential(ModuleList):
         super().__init__(modules[0] if len(modules) == 1 and isinstance(modules[0], (list, tuple)) else modules)
 
     def forward(self, x):
-        for m in self._items():
+        for m in self._list:
             x = m(x)
         return x
 

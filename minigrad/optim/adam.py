@@ -28,6 +28,6 @@ class Adam(Optimizer):
         m += (1 - beta1) * (g - m)
         v += (1 - beta2) * (g * g - v)
         if v_max is not None:
-            np.maximum(v_max, v, v_max)
+            v_max[...] = np.maximum(v_max, v)
             v = v_max
         w -= lr * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + eps)

@@ -86,7 +86,10 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        work = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        work = []
+        for group in self.param_groups:
+            known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
+            work += [(p, known) for p in group["params"] if p.grad is not None]
         grads = [p.grad.data for p, _ in work]
         for hook in self.gradient_hooks:
             grads = hook([p for p, _ in work], grads)
@@ -103,7 +106,7 @@ class Optimizer:
             state = self.state[p] = {"step": 0}
             state |= {s: None if s in unused else self.init_slot(s, p.data, group) for s in self.slots}
         state["step"] += 1
-        scalars = [self._scalar(name, group, state) for name in self._scalars]
+        scalars = [state["step"] if name == "t" else group[name] for name in self._scalars]
         arrays = [p.data, g, *(state[s] for s in self.slots)]
         decay, sign = group["weight_decay"], -1 if group["maximize"] else 1
         if not self.elementwise or p.size <= BLOCK:
@@ -118,12 +121,6 @@ class Optimizer:
                 g = g + decay * w
             self.update(w, g, *slots, *scalars)
         graph.changed(p.data)
-
-    @staticmethod
-    def _scalar(name, group, state):
-        if name == "t":
-            return state["step"]
-        return group["betas"][int(name[-1]) - 1] if name[:-1] == "beta" else group[name]
 
     def unused(self, group: dict) -> tuple[str, ...]:
         """The slots that this group's hyper-parameters make needless."""

@@ -1,0 +1,450 @@
+"""Training and evaluation: ``history = fit(model, data, Adam(model.parameters()), epochs=5)``."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import checkpoint as files
+from . import functional as F
+from .data import DataLoader
+from .mode import enable_grad, no_grad
+from .nn import Module
+from .optim import Optimizer
+from .random import default_generator
+
+__all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate", "fit"]
+
+
+# ---- what is known afterwards ----
+@dataclass
+class Epoch:
+    """One epoch. loss and accuracy: means over its batches, each before its step; None where there is no such thing.
+
+    lr: of the last step. seconds, images_per_second: of the training alone, without the validation.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    lr: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass
+class History:
+    """A list of `Epoch`; ``history["loss"]`` is a column of it. interrupted: Ctrl-C ended the training."""
+
+    records: list[Epoch] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self.records)
+
+    def __getitem__(self, key: int | str):
+        return [getattr(r, key) for r in self.records] if isinstance(key, str) else self.records[key]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch of the highest validation accuracy, else lowest loss; of the training's, without validation."""
+        def goodness(r):
+            accuracy, loss = (r.accuracy, r.loss) if r.val_loss is None else (r.val_accuracy, r.val_loss)
+            return -math.inf if accuracy is None else accuracy, -loss if loss == loss else -math.inf
+        return max(self.records, key=goodness)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one line per epoch under a line of names; what is None stays empty."""
+        with files.replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, [f.name for f in fields(Epoch)], lineterminator="\n")
+            table.writeheader()
+            table.writerows(asdict(r) for r in self.records)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `to_csv` wrote, exactly. Raises ValueError for another table."""
+        names = [f.name for f in fields(Epoch)]
+        with open(path, newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if table.fieldnames != names:
+                raise ValueError(f"{path} is not a history: its columns are {table.fieldnames}, not {names}")
+            rows = [{k: float(v) if v else None for k, v in row.items()} for row in table]
+        return cls([Epoch(**{**row, "epoch": int(row["epoch"])}) for row in rows])
+
+
+class Evaluation(NamedTuple):
+    """loss: the mean. accuracy: None unless the targets are labels. predictions: probabilities (N, C), else outputs."""
+
+    loss: float
+    accuracy: float | None
+    predictions: np.ndarray
+
+
+class Diverged(ArithmeticError):
+    """The loss became NaN or infinite. ``history``: the epochs before."""
+
+    def __init__(self, message: str, history: History):
+        super().__init__(message)
+        self.history = history
+
+
+# ---- learning-rate schedules: the share of training done, 0..1 -> a factor of the learning rate ----
+def _cosine(done):
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _onecycle(done, warm_up=0.3, start=0.04, end=1e-4):
+    if done < warm_up:
+        return start + (1 - start) * (1 - _cosine(done / warm_up))
+    return end + (1 - end) * _cosine((done - warm_up) / (1 - warm_up))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1 - done,
+    "cosine": _cosine,  # Loshchilov & Hutter 2016, without restarts
+    "onecycle": _onecycle,  # Smith & Topin 2018; the peak is the optimizer's lr
+}
+
+
+# ---- evaluation ----
+def evaluate(model: Module, data, batch_size: int = 1000, loss: Callable | None = None) -> Evaluation:
+    """Loss, accuracy and predictions of ``model`` in evaluation mode; no graph is recorded and the mode is restored.
+
+    data: a DataLoader, a dataset, or a tuple (x, y). loss: a mean over the batch; default: cross entropy, for which
+    the predictions are probabilities.
+    """
+    modes = [(m, m.training) for m in model.modules()]
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
+    seen, outputs = _Sums(), []
+    try:
+        model.eval()
+        with no_grad():
+            for batch in loader:
+                x, y = _pair(batch)
+                output = model(x)
+                seen.add((loss or F.cross_entropy)(output, y).item(), output, y)
+                outputs.append(output.data)
+            predictions = np.concatenate(outputs)
+            if loss is None:
+                predictions = F.softmax(predictions, axis=1)
+    finally:
+        for m, mode in modes:
+            m.training = mode
+    return Evaluation(seen.loss, seen.accuracy, predictions)
+
+
+def _pair(batch):
+    if len(batch) != 2:
+        raise ValueError(f"training needs batches (x, y), this data gives {len(batch)} arrays")
+    return batch
+
+
+@dataclass
+class _Sums:
+    """Running totals of an epoch."""
+
+    rows: int = 0
+    total: float = 0.0
+    correct: int | None = 0
+    seconds: float = 0.0
+
+    def add(self, loss, output, y):
+        n = len(y)
+        self.rows, self.total = self.rows + n, self.total + loss * n
+        if output.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu" and self.correct is not None:
+            self.correct += int((output.data.argmax(axis=1) == y.data).sum())
+        else:
+            self.correct = None
+
+    loss = property(lambda self: self.total / max(self.rows, 1))
+    accuracy = property(lambda self: None if self.correct is None else self.correct / max(self.rows, 1))
+    speed = property(lambda self: self.rows / self.seconds if self.seconds else 0.0)
+
+
+# ---- training ----
+def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None, *, epochs: int = 1,
+        batch_size: int | None = 128, validation=None, transform: Callable | None = None,
+        schedule: str | Callable[[float], float] | None = None, generator: np.random.Generator | None = None,
+        checkpoint: str | os.PathLike[str] | None = None, resume: str | os.PathLike[str] | None = None,
+        progress: bool = True, callbacks: Sequence[Callable] = ()) -> History:
+    """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits.
+
+    data: a dataset or a tuple (x, y), which is shuffled with ``generator`` into batches of ``batch_size`` (None: all in
+    one), each through ``transform``; or a DataLoader, used as it is. validation: data to `evaluate` after each epoch.
+    loss: ``loss(output, y)``, a mean; default: cross entropy. schedule: a name in `SCHEDULES`, or a function of the
+    share of training done, 0..1, that gives a factor of the learning rate; afterwards that is what it was before.
+
+    checkpoint: a file for the weights of the best epoch (`History.best`); or a folder, for those, as
+    model.safetensors, and for all that ``resume`` needs, as last.safetensors. resume: that folder or file; what follows
+    is what would have come without the pause, to the bit, up to ``epochs`` in total.
+
+    progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch;
+    one that returns True ends the training.
+
+    Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
+    history says ``interrupted``. Raises Diverged when the loss is NaN or infinite; the step is not taken.
+    """
+    if isinstance(data, DataLoader):
+        if transform is not None or generator is not None:
+            raise ValueError("fit: a DataLoader has its own transform and generator; pass them to it")
+        loader = data
+    else:
+        loader = DataLoader(data, batch_size, shuffle=True, generator=generator, transform=transform)
+    if isinstance(schedule, str) and schedule not in SCHEDULES:
+        raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
+    schedule = SCHEDULES.get(schedule or "constant", schedule)
+    run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule)
+    if resume is not None:
+        run.restore(Path(resume))
+    folder = None
+    if checkpoint is not None and Path(checkpoint).suffix not in files.SUFFIXES:
+        folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
+    history, modes = run.history, [(m, m.training) for m in model.modules()]
+    bar = _Progress(progress, epochs, len(loader))
+    try:
+        with run.interruptible, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            while len(history) < epochs:
+                model.train()
+                run.epoch(bar)
+                measured = (None, None) if validation is None else evaluate(model, validation, loss=loss)[:2]
+                with run.whole:
+                    run.finish_epoch(*measured)
+                    if checkpoint and history.best is history[-1]:
+                        files.save(checkpoint, model, metadata={"epoch": len(history)})
+                    if folder:
+                        run.save(folder)
+                    bar.line(history[-1])
+                if any([callback(model, history) is True for callback in callbacks]):
+                    break
+    except KeyboardInterrupt:
+        history.interrupted = True
+        if folder:
+            run.save(folder)
+        bar.say(f"interrupted {run.where()}: the model keeps what it has learnt"
+                + (f"; resume={str(folder)!r} continues" if folder else ""))
+    finally:
+        run.restore_lr()
+        for m, mode in modes:
+            m.training = mode
+    return history
+
+
+class _Run:
+    """The state of a training in progress: everything that an interruption must keep."""
+
+    def __init__(self, model, optimizer, loss, loader, epochs, schedule):
+        self.model, self.optimizer, self.loss, self.loader = model, optimizer, loss, loader
+        self.epochs, self.schedule = epochs, schedule
+        self.history, self.step, self.sums = History(), 0, _Sums()
+        self.lrs = [group["lr"] for group in optimizer.param_groups]
+        self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
+        self.skip_to = None  # after a resumption inside an epoch: the generators' state there
+        self.whole = _Whole()
+        self.interruptible = self.whole.installed()
+
+    def epoch(self, bar):
+        """The rest of this epoch's steps."""
+        with self.whole:
+            if self.skip_to is None:
+                self.chance = [g.bit_generator.state for g in self._generators()]
+            batches = iter(self.loader)
+            if self.skip_to is not None:
+                for _ in itertools.islice(batches, self.step):
+                    pass
+                self._set_chance(self.skip_to)
+                self.skip_to = None
+        bar.begin(len(self.history) + 1, self.step)
+        before, earlier = time.perf_counter(), self.sums.seconds
+        for batch in batches:
+            with self.whole:
+                self._step(*_pair(batch))
+                self.step += 1
+                self.sums.seconds = earlier + time.perf_counter() - before
+            bar.update(self.step, self.sums)
+
+    def _step(self, x, y):
+        done = (len(self.history) * len(self.loader) + self.step) / (self.epochs * len(self.loader))
+        factor = self.schedule(done)
+        for group, lr in zip(self.optimizer.param_groups, self.lrs):
+            group["lr"] = lr * factor
+        first = []
+
+        def closure():
+            self.optimizer.zero_grad()
+            output = self.model(x)
+            loss = self.loss(output, y)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise Diverged(self._why(value, x), self.history)
+            loss.backward()
+            if not first:
+                first.append((value, output, y))
+            return loss
+        with enable_grad():
+            self.optimizer.step(closure)
+        self.sums.add(*first[0])
+
+    def _why(self, value, x):
+        text = f"the loss became {value} {self.where()} (lr {self.optimizer.lr:.3g}): "
+        if x.dtype.kind == "f" and not np.isfinite(x.data).all():
+            return text + "the batch itself holds NaN or infinity; clean the data"
+        return text + (f"try a smaller learning rate, like {self.lrs[0] / 10:.2g}, or clip gradients "
+                       "(optimizer.gradient_hooks.append(optim.clip_norm(1.0)))")
+
+    def where(self):
+        return f"in epoch {len(self.history) + 1}, step {self.step + 1} of {len(self.loader)}"
+
+    def finish_epoch(self, val_loss, val_accuracy):
+        sums = self.sums
+        self.history.records.append(Epoch(len(self.history) + 1, sums.loss, sums.accuracy, val_loss, val_accuracy,
+                                          self.optimizer.lr, sums.seconds, sums.speed))
+        self.step, self.sums = 0, _Sums()
+        self.chance = None
+
+    def restore_lr(self):
+        for group, lr in zip(self.optimizer.param_groups, self.lrs):
+            group["lr"] = lr
+
+    # ---- across a pause ----
+    def _generators(self):
+        """Whatever draws during training: minigrad's generator, and those of the loader, transforms and layers."""
+        holders = [self.loader, *_transforms(self.loader.transform),
+                   *_transforms(getattr(self.loader.dataset, "transform", None)), *self.model.modules()]
+        held = [getattr(h, "generator", None) for h in holders]
+        return list({id(g): g for g in [default_generator(), *held] if isinstance(g, np.random.Generator)}.values())
+
+    def _set_chance(self, states):
+        generators = self._generators()
+        if len(states) != len(generators):
+            raise ValueError(f"the saved training drew from {len(states)} generators, this one from {len(generators)}")
+        for generator, state in zip(generators, states):
+            generator.bit_generator.state = state
+
+    def save(self, folder):
+        now = [g.bit_generator.state for g in self._generators()]
+        training = {"history": [asdict(r) for r in self.history], "lrs": self.lrs, "step": self.step,
+                    "steps": len(self.loader), "sums": asdict(self.sums), "chance": now,
+                    "chance_at_epoch_start": self.chance}
+        files.save(folder / "last.safetensors", self.model, self.optimizer, {"training": training})
+
+    def restore(self, path):
+        if path.is_dir() or path.suffix not in files.SUFFIXES:
+            path = path / "last.safetensors"
+        saved = files.load(path)
+        training = saved.metadata.get("training")
+        if training is None:
+            raise files.ModelFileError(f"{path} holds a model, but no training to resume")
+        if training["steps"] != len(self.loader):
+            raise ValueError(f"{path} was trained in epochs of {training['steps']} steps, these have "
+                             f"{len(self.loader)}: use the same data and batch size")
+        saved.restore(self.model, self.optimizer)
+        self.lrs = training["lrs"]
+        self.history.records[:] = [Epoch(**r) for r in training["history"]]
+        self.step, self.sums = training["step"], _Sums(**training["sums"])
+        self.chance = training["chance_at_epoch_start"]
+        if self.chance is not None:  # in the middle of an epoch: its order is drawn again from its beginning
+            self.skip_to = training["chance"]
+        self._set_chance(self.chance or training["chance"])
+
+
+def _transforms(transform):
+    yield transform
+    for t in getattr(transform, "transforms", ()):
+        yield from _transforms(t)
+
+
+class _Whole:
+    """Ctrl-C inside a ``with`` block of this waits for its end, so that a step is taken wholly or not at all."""
+
+    busy = asked = False
+
+    @contextlib.contextmanager
+    def installed(self):
+        """Have SIGINT come here, unless this is not the main thread or the program handles it itself."""
+        ours = (threading.current_thread() is threading.main_thread()
+                and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+        if ours:
+            signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _handle(self, *_):
+        if not self.busy or self.asked:  # the second time at once, come what may
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __enter__(self):
+        self.busy = True
+
+    def __exit__(self, kind, *_):
+        self.busy = False
+        if self.asked and kind is None:
+            self.asked = False
+            raise KeyboardInterrupt
+
+
+class _Progress:
+    """A tqdm bar for the epoch that runs, and a line for each that is done; only the lines, where no terminal is."""
+
+    def __init__(self, wanted, epochs, steps):
+        self.wanted, self.epochs, self.steps, self.bar, self.shown = wanted, epochs, steps, None, 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._close()
+
+    def begin(self, epoch, step):
+        if self.wanted and sys.stderr.isatty():
+            from tqdm import tqdm
+            self.bar = tqdm(total=self.steps, initial=step, file=sys.stderr, leave=False, dynamic_ncols=True,
+                            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining}{postfix}")
+            self.bar.set_description_str(f"epoch {epoch}/{self.epochs}", refresh=False)
+
+    def update(self, step, sums):
+        now = time.perf_counter()
+        if self.bar is not None and (now - self.shown > 0.1 or step == self.steps):
+            self.shown = now
+            accuracy = "" if sums.accuracy is None else f" acc {sums.accuracy:.2%}"
+            self.bar.set_postfix_str(f"loss {sums.loss:.4f}{accuracy} {sums.speed:,.0f}/s", refresh=False)
+            self.bar.update(step - self.bar.n)
+
+    def line(self, r):
+        parts = [f"epoch {r.epoch:>{len(str(self.epochs))}}/{self.epochs}", f"loss {r.loss:.4f}"]
+        parts += [] if r.accuracy is None else [f"acc {r.accuracy:7.2%}"]
+        parts += [] if r.val_loss is None else [f"val loss {r.val_loss:.4f}"]
+        parts += [] if r.val_accuracy is None else [f"acc {r.val_accuracy:7.2%}"]
+        self.say("  ".join([*parts, f"{r.seconds:5.1f} s", f"{r.images_per_second:>7,.0f}/s"]))
+
+    def say(self, text):
+        self._close()
+        if self.wanted:
+            print(text, file=sys.stderr, flush=True)
+
+    def _close(self):
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
