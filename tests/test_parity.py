@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import numpy as np
@@ -177,3 +176,19 @@ def test_a_hundred_steps_of_training(losses, name, dtype, tolerance):
     expected = losses[f"{name} {dtype}"]
     assert expected[-10:].mean() < 0.5 * expected[0]  # it learns: not a comparison of noise
     np.testing.assert_allclose(found, expected, tolerance, tolerance * 1e-2)
+
+
+@pytest.mark.skipif("MINIGRAD_DATA" not in os.environ, reason="MINIGRAD_DATA does not say where MNIST lies")
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_hundred_steps_on_mnist_beside_torch(name, dtype, tolerance):
+    pytest.importorskip("torch", reason="beside a live torch only")
+    from minigrad.data import MNIST
+    make, optimizer, kwargs = TRAINING[name]
+    x, y = MNIST(train=True).subset(slice(64 * TRAINING_STEPS)).arrays
+    x = x.reshape(TRAINING_STEPS, 64, *((784,) if make is recorded.mlp else (1, 28, 28)))
+    batches = list(zip(x, y.reshape(TRAINING_STEPS, 64)))
+    state = recorded.initial({n: p.shape for n, p in make(nn).named_parameters()})
+    found, expected = (f(make, optimizer, kwargs, dtype, batches, state)
+                       for f in (minigrad_losses, recorded.torch_losses))
+    np.testing.assert_allclose(found, expected, tolerance, tolerance)
