@@ -185,7 +185,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         batch_size: int | None = 128, validation=None, transform: Callable | None = None,
         schedule: str | Callable[[float], float] | None = None, generator: np.random.Generator | None = None,
         checkpoint: str | os.PathLike[str] | None = None, resume: str | os.PathLike[str] | None = None,
-        progress: bool = True, callbacks: Sequence[Callable] = ()) -> History:
+        metadata: dict | None = None, progress: bool = True, callbacks: Sequence[Callable] = ()) -> History:
     """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits.
 
     data: a dataset or a tuple (x, y), which is shuffled with ``generator`` into batches of ``batch_size`` (None: all in
@@ -195,7 +195,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
 
     checkpoint: a file for the weights of the best epoch (`History.best`); or a folder, for those, as
     model.safetensors, and for all that ``resume`` needs, as last.safetensors. resume: that folder or file; what follows
-    is what would have come without the pause, to the bit, up to ``epochs`` in total.
+    is what would have come without the pause, to the bit, up to ``epochs`` in total. metadata: for these files.
 
     progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch;
     one that returns True ends the training.
@@ -212,7 +212,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     if isinstance(schedule, str) and schedule not in SCHEDULES:
         raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
     schedule = SCHEDULES.get(schedule or "constant", schedule)
-    run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule)
+    run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, metadata or {})
     if resume is not None:
         run.restore(Path(resume))
     folder = None
@@ -229,7 +229,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
                 with run.whole:
                     run.finish_epoch(*measured)
                     if checkpoint and history.best is history[-1]:
-                        files.save(checkpoint, model, metadata={"epoch": len(history)})
+                        files.save(checkpoint, model, metadata={**run.metadata, "epoch": len(history)})
                     if folder:
                         run.save(folder)
                     bar.line(history[-1])
@@ -251,9 +251,9 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
 class _Run:
     """The state of a training in progress: everything that an interruption must keep."""
 
-    def __init__(self, model, optimizer, loss, loader, epochs, schedule):
+    def __init__(self, model, optimizer, loss, loader, epochs, schedule, metadata):
         self.model, self.optimizer, self.loss, self.loader = model, optimizer, loss, loader
-        self.epochs, self.schedule = epochs, schedule
+        self.epochs, self.schedule, self.metadata = epochs, schedule, metadata
         self.history, self.step, self.sums = History(), 0, _Sums()
         self.lrs = [group["lr"] for group in optimizer.param_groups]
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
@@ -344,7 +344,8 @@ class _Run:
         training = {"history": [asdict(r) for r in self.history], "lrs": self.lrs, "step": self.step,
                     "steps": len(self.loader), "sums": asdict(self.sums), "chance": now,
                     "chance_at_epoch_start": self.chance}
-        files.save(folder / "last.safetensors", self.model, self.optimizer, {"training": training})
+        files.save(folder / "last.safetensors", self.model, self.optimizer,
+                   {**self.metadata, "training": training})
 
     def restore(self, path):
         if path.is_dir() or path.suffix not in files.SUFFIXES:

@@ -7,7 +7,18 @@ import os
 import numpy as np
 import pytest
 from references import record as recorded
-from references.record import HERE, LAYERS, LOSSES, NORMS, OPTIMIZERS, PARAMETERS, STEPS, TRAINING, TRAINING_STEPS, uniform
+from references.record import (
+    HERE,
+    LAYERS,
+    LOSSES,
+    NORMS,
+    OPTIMIZERS,
+    PARAMETERS,
+    STEPS,
+    TRAINING,
+    TRAINING_STEPS,
+    uniform,
+)
 
 from minigrad import Parameter, Tensor, grad, nn, optim
 from minigrad import functional as F

@@ -19,9 +19,9 @@ def leaf(value, **kwargs):
     (1, np.float32), (1.5, np.float32), (True, np.float32), ([1, 2], np.float32), ([[1.0], [2.0]], np.float32),
     ((1, 2), np.float32), ([], np.float32), (range(3), np.float32), (1j, np.complex64), ([1.0, 2j], np.complex64),
     (np.float64(1), np.float64), (np.float16(1), np.float16), (np.int8(1), np.int8), (np.bool_(True), np.bool_),
-    (np.ones(2), np.float64), (np.ones(2, np.float32), np.float32), (np.ones(2, int), np.int64), (np.ones(2, bool), np.bool_),
-    (np.ones(2, complex), np.complex128), (Tensor([1, 2]), np.float32), (Tensor(np.ones(2)), np.float64),
-    ([np.float64(1), np.float64(2)], np.float32), ([np.ones(2), np.ones(2)], np.float32),
+    (np.ones(2), np.float64), (np.ones(2, np.float32), np.float32), (np.ones(2, np.int16), np.int16),
+    (np.ones(2, bool), np.bool_), (np.ones(2, complex), np.complex128), (Tensor([1, 2]), np.float32),
+    (Tensor(np.ones(2)), np.float64), ([np.float64(1), np.float64(2)], np.float32), ([np.ones(2), np.ones(2)], np.float32),
 ])
 def test_dtypes(data, dtype):
     t = Tensor(data)
@@ -39,7 +39,7 @@ def test_dtype_can_be_asked_for():
 def test_arrays_are_shared_and_lists_are_not():
     array = np.ones(2)
     assert Tensor(array).data is array and Tensor(Tensor(array)).data is array
-    assert type(Tensor(np.matrix([[1.0]])).data) is np.ndarray
+    assert type(Tensor(np.ones(2).view(type("Array", (np.ndarray,), {}))).data) is np.ndarray
 
 
 @pytest.mark.parametrize("data", ["1.5", ["a"], None, [1, None], object(), {}, np.array(["a"]), np.array([1, None]),
@@ -164,7 +164,7 @@ def test_sequences():
     rows = list(x)
     assert [r.tolist() for r in rows] == [[1, 2], [3, 4]]
     np.testing.assert_array_equal(grad((rows[0] * 2 + rows[1] * 3).sum(), x).data, [[2, 2], [3, 3]])
-    a, b = x
+    _, b = x
     assert b.tolist() == [3, 4] and 3.0 in x and 5.0 not in x
     for scalar in (lambda: len(leaf(1.0)), lambda: iter(leaf(1.0))):
         with pytest.raises(TypeError):
@@ -193,10 +193,10 @@ def test_hash_is_by_identity():
     (Tensor([1.0], requires_grad=True) * 2, "tensor([2.], op=multiply)"),
     (np.exp(leaf([0.0])), "tensor([1.], dtype=float64, op=exp)"),
     (Parameter([0.5]), "tensor([0.5], requires_grad=True)"),
-    (Tensor(np.zeros((0, 3), np.float32)), "tensor([], shape=(0, 3))" if np.__version__ >= "2.2" else None),
+    (Tensor([]), "tensor([])"),
 ])
 def test_repr(t, text):
-    assert text is None or repr(t) == str(t) == text
+    assert repr(t) == str(t) == text
 
 
 def test_format():
@@ -226,30 +226,36 @@ def test_copy_stays_in_the_graph():
 
 
 # ---- methods are NumPy's functions ----
-def test_methods_give_what_arrays_give(generator):
+methods = [
+    lambda x: x.sum(), lambda x: x.sum(0), lambda x: x.sum(axis=(0, 2), keepdims=True), lambda x: x.mean(1),
+    lambda x: x.prod(-1), lambda x: x.max(0), lambda x: x.min(axis=1, keepdims=True), lambda x: x.var(0),
+    lambda x: x.std(axis=(1, 2), ddof=1), lambda x: x.reshape(6, 4), lambda x: x.reshape((3, -1)),
+    lambda x: x.reshape(-1), lambda x: x.ravel(), lambda x: x.flatten(), lambda x: x.transpose(),
+    lambda x: x.transpose(2, 0, 1), lambda x: x.transpose((1, 0, 2)), lambda x: x.transpose(None),
+    lambda x: x.transpose(np.array([2, 0, 1])), lambda x: x.swapaxes(0, -1), lambda x: x[:1].squeeze(0),
+    lambda x: x.astype(np.float32), lambda x: x.copy(), lambda x: x.clip(-0.5, 0.5), lambda x: x.clip(max=0.5),
+    lambda x: x.clip(0), lambda x: x.round(), lambda x: x[0].dot(x[1].T), lambda x: x.diagonal(),
+    lambda x: x.diagonal(1, 1, 2), lambda x: x.trace(), lambda x: -x, lambda x: +x, lambda x: abs(x), lambda x: x ** 2,
+    lambda x: abs(x) ** 0.5, lambda x: 2 ** x, lambda x: x // 0.3, lambda x: 1 // x, lambda x: x % 0.3,
+    lambda x: 1 % x, lambda x: 1 - x, lambda x: 1 / x, lambda x: x @ x[0].T, lambda x: np.ones(3) @ x]
+plain = [
+    lambda x: x.any(), lambda x: x.all(0), lambda x: x.argmax(), lambda x: x.argmin(axis=1), lambda x: x.argsort(),
+    lambda x: x.argsort(axis=0), lambda x: x > 0, lambda x: x <= x[0], lambda x: x == x, lambda x: x != 0,
+    lambda x: x < 1, lambda x: x >= 0]
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_methods_give_what_arrays_give(requires_grad, generator):
     a = generator.standard_normal((2, 3, 4))
-    for t in (Tensor(a), leaf(a)):
-        for of in (lambda x: x.sum(), lambda x: x.sum(0), lambda x: x.sum(axis=(0, 2), keepdims=True), lambda x: x.mean(1),
-                   lambda x: x.prod(-1), lambda x: x.max(0), lambda x: x.min(axis=1, keepdims=True), lambda x: x.var(0),
-                   lambda x: x.std(axis=(1, 2), ddof=1), lambda x: x.reshape(6, 4), lambda x: x.reshape((3, -1)),
-                   lambda x: x.reshape(-1), lambda x: x.ravel(), lambda x: x.flatten(), lambda x: x.transpose(),
-                   lambda x: x.transpose(2, 0, 1), lambda x: x.transpose((1, 0, 2)), lambda x: x.transpose(None),
-                   lambda x: x.transpose(np.array([2, 0, 1])), lambda x: x.swapaxes(0, -1), lambda x: x[:1].squeeze(0),
-                   lambda x: x.astype(np.float32), lambda x: x.copy(), lambda x: x.clip(-0.5, 0.5),
-                   lambda x: x.clip(max=0.5), lambda x: x.clip(0), lambda x: x.round(), lambda x: x[0].dot(x[1].T),
-                   lambda x: x.diagonal(), lambda x: x.diagonal(1, 1, 2), lambda x: x.trace(), lambda x: -x, lambda x: +x,
-                   lambda x: abs(x), lambda x: x ** 2, lambda x: 2 ** x, lambda x: x // 0.3, lambda x: 1 // x,
-                   lambda x: x % 0.3, lambda x: 1 % x, lambda x: 1 - x, lambda x: 1 / x, lambda x: x @ x[0].T,
-                   lambda x: np.ones(3) @ x):
-            y = of(t)
-            assert isinstance(y, Tensor) and y.requires_grad == t.requires_grad
-            assert y.dtype == of(a).dtype and y.shape == of(a).shape
-            np.testing.assert_array_equal(y.data, of(a))
-        for of in (lambda x: x.any(), lambda x: x.all(0), lambda x: x.argmax(), lambda x: x.argmin(axis=1),
-                   lambda x: x.argsort(), lambda x: x.argsort(axis=0), lambda x: x > 0, lambda x: x <= x[0],
-                   lambda x: x == x, lambda x: x != 0, lambda x: x < 1, lambda x: x >= 0):
-            assert isinstance(of(t), (np.ndarray, np.generic))
-            np.testing.assert_array_equal(of(t), of(a))
+    t = Tensor(a, requires_grad)
+    for of in methods:
+        y = of(t)
+        assert isinstance(y, Tensor) and y.requires_grad == requires_grad
+        assert y.dtype == of(a).dtype and y.shape == of(a).shape
+        np.testing.assert_array_equal(y.data, of(a))
+    for of in plain:
+        assert isinstance(of(t), (np.ndarray, np.generic))
+        np.testing.assert_array_equal(of(t), of(a))
 
 
 def test_zero_dimensional_results_are_tensors():
@@ -262,8 +268,9 @@ def test_zero_dimensional_results_are_tensors():
 # ---- indexing ----
 @pytest.mark.parametrize("index", [
     1, -1, slice(1, None), slice(None, None, -1), (slice(None), 2), (..., 0), (None, 1), (1, None, slice(0, 2)), (),
-    [0, 2], np.array([[0, 1], [2, 2]]), ([0, 0, 2], [1, 1, 3]), (slice(None), [0, 3]), np.arange(12).reshape(3, 4) % 2 == 0,
-    np.array([True, False, True]), (np.array([True, False, True]), 1), np.int64(1), (1, 2),
+    [0, 2], np.array([[0, 1], [2, 2]]), ([0, 0, 2], [1, 1, 3]), (slice(None), [0, 3]),
+    np.arange(12).reshape(3, 4) % 2 == 0, np.array([True, False, True]), (np.array([True, False, True]), 1), np.int64(1),
+    (1, 2),
 ])
 def test_indexing_is_numpys(index):
     a = np.arange(12.0).reshape(3, 4)
@@ -280,8 +287,8 @@ def test_repeated_indices_add_up():
     x = leaf([1.0, 2.0, 3.0])
     (x[[0, 0, 2, 0]] * np.array([1.0, 10.0, 100.0, 1000.0])).sum().backward()
     np.testing.assert_array_equal(x.grad.data, [1011, 0, 100])
-    np.testing.assert_array_equal(grad(leaf_rows := (y := leaf(np.ones((2, 2))))[(0, 0), (1, 1)].sum(), y).data, [[0, 2], [0, 0]])
-    assert leaf_rows.item() == 2
+    x = leaf(np.ones((2, 2)))
+    np.testing.assert_array_equal(grad(x[(0, 0), (1, 1)].sum(), x).data, [[0, 2], [0, 0]])
 
 
 def test_a_tensor_as_index():

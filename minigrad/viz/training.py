@@ -1,4 +1,4 @@
-"""Pictures of a training, by matplotlib (the extra ``plot``). Figures are objects: pyplot's global state is not used."""
+"""Pictures of a training, by matplotlib (the extra ``plot``). Figures are objects: pyplot's global state stays alone."""
 
 from __future__ import annotations
 
@@ -55,13 +55,14 @@ def curves(history: History, path: str | os.PathLike[str], labels: Sequence[str]
 def _style(axes, name, history):
     from matplotlib.ticker import MaxNLocator, PercentFormatter
     axes.set_title(name, loc="left", fontsize=11, color=INK)
-    axes.set_xlabel("epoch", color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.set_xlabel("epoch (ring: the best)" if len(history) > 1 else "epoch", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
-    last = history[-1].epoch
-    axes.set_xlim(history[0].epoch - 0.05 * last, last + 0.05 * last)
+    first, last = history[0].epoch, history[-1].epoch
+    margin = max(0.06 * (last - first), 0.1)
+    axes.set_xlim(first - margin, last + margin)
     low, high = axes.get_ylim()
     if name == "accuracy":
         axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))

@@ -1,7 +1,7 @@
 """The same training steps written by hand in NumPy: what a careful person writes who needs no framework.
 
-The CNN keeps its images batch-innermost, (C, H, W, N), saves the columns of the forward pass for the weight gradient, and
-knows that nobody needs the gradient of the images.
+The CNN keeps its images batch-innermost, (C, H, W, N), saves the columns of the forward pass for the weight gradient,
+and knows that nobody needs the gradient of the images.
 """
 
 from __future__ import annotations
