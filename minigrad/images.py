@@ -30,13 +30,12 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
         raise ValueError(f"{path} does not hold one array of numbers")
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)) or not pixels.size:
+    if not pixels.size or (pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))):
         raise ValueError(f"{path}: an array of shape {pixels.shape} is not one image (H, W)")
     top = float(pixels.max())
     if not np.isfinite(pixels).all() or pixels.min() < 0 or top > (65535 if pixels.dtype == np.uint16 else 255):
         raise ValueError(f"{path}: pixels must lie in 0..1 or 0..255, not {pixels.min()}..{top:g}")
-    scale = {"b": 1, "u": np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1}.get(
-        pixels.dtype.kind, 255 if top > 1 else 1)
+    scale = np.iinfo(pixels.dtype).max if pixels.dtype in (np.uint8, np.uint16) else 255 if top > 1 else 1
     return _grey(pixels.astype(np.float32) / np.float32(scale))
 
 
@@ -72,7 +71,7 @@ def like_mnist(image: np.ndarray, size: int = 28) -> np.ndarray:
     ValueError for one without ink.
     """
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    if image.shape == (size, size) and (np.median(border) < 0.1 or size < 16 and image.mean() < 0.5):
+    if image.shape == (size, size) and (np.median(border) < 0.1 or (size < 16 and image.mean() < 0.5)):
         return image.astype(np.float32)
     if np.median(border) > 0.5:
         image, border = 1 - image, 1 - border

@@ -411,6 +411,7 @@ class _Progress:
 
     def __init__(self, wanted, epochs, steps):
         self.wanted, self.epochs, self.steps, self.bar, self.shown = wanted, epochs, steps, None, 0.0
+        self.headed = False
 
     def __enter__(self):
         return self
@@ -434,11 +435,14 @@ class _Progress:
             self.bar.update(step - self.bar.n)
 
     def line(self, r):
-        parts = [f"epoch {r.epoch:>{len(str(self.epochs))}}/{self.epochs}", f"loss {r.loss:.4f}"]
-        parts += [] if r.accuracy is None else [f"acc {r.accuracy:7.2%}"]
-        parts += [] if r.val_loss is None else [f"val loss {r.val_loss:.4f}"]
-        parts += [] if r.val_accuracy is None else [f"acc {r.val_accuracy:7.2%}"]
-        self.say("  ".join([*parts, f"{r.seconds:5.1f} s", f"{r.images_per_second:>7,.0f}/s"]))
+        columns = [("epoch", f"{r.epoch}/{self.epochs}"), ("loss", f"{r.loss:.4f}"), ("accuracy", _percent(r.accuracy))]
+        columns += [("val loss", _four(r.val_loss)), ("accuracy", _percent(r.val_accuracy))]
+        columns += [("seconds", f"{r.seconds:.1f}"), ("images/s", f"{r.images_per_second:,.0f}")]
+        columns = [(name, value) for name, value in columns if value is not None]
+        if not self.headed:
+            self.say("  ".join(f"{name:>8}" for name, _ in columns))
+            self.headed = True
+        self.say("  ".join(f"{value:>8}" for _, value in columns))
 
     def say(self, text):
         self._close()
@@ -449,3 +453,11 @@ class _Progress:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def _four(loss):
+    return None if loss is None else f"{loss:.4f}"
+
+
+def _percent(accuracy):
+    return None if accuracy is None else f"{accuracy:.2%}"

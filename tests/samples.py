@@ -5,6 +5,7 @@ test_derivatives.py fails for an op without a sample here.
 
 from __future__ import annotations
 
+import math
 import operator
 
 import numpy as np
@@ -36,7 +37,7 @@ def nonzero(r, shape):
 
 def apart(r, shape, start=0.25):
     """All different by 0.3 at least, and start + 0.5 k +- 0.1: neither on an integer nor on a half."""
-    n = int(np.prod(shape))
+    n = math.prod(shape)
     return (start + 0.5 * (r.permutation(n) - n // 2) + r.uniform(-0.1, 0.1, n)).reshape(shape)
 
 
@@ -260,13 +261,12 @@ pools = [  # x, y, and the keywords
     ((0, 2, 4), (0, 2, 2), dict(kernel=(2,), stride=(2,), padding=((0, 0),), dilation=(1,))),
 ]
 for x, y, how in pools:
-    padded = np.pad(np.ones(x), ((0, 0), (0, 0), *how["padding"]))
     sample(P.max_pool, (apart, x), **how)
     sample(P.window_sum, x, **how)
     sample(P.window_spread, y, shape=x, **how)
-    index = np.arange(np.prod(y), dtype=np.uint8).reshape(y) * 5 % np.prod(how["kernel"])
-    sample(P.pool_take, x, index=index, **how)
-    sample(P.pool_put, y, shape=x, index=index, **how)
+    places = np.random.default_rng(0).permutation(math.prod(x)).reshape(x)  # integers, for they are constants here
+    sample(P.pool_take, x, places, P.max_pool(places, **how), **how)
+    sample(P.pool_put, y, places, P.max_pool(places, **how), **how)
 
 # ---- softmax and its kin ----
 for key in (F.softmax, F.log_softmax):

@@ -1,5 +1,5 @@
-"""Changes in place: recorded as new values, written to constants, refused where they would be lost, and detected where a
-saved value was changed under a graph."""
+"""Changes in place: recorded as new values, written to constants, refused where they would be lost, and detected
+where they reach what a graph has saved."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_values_used_before_keep_their_meaning():
     y[0] = 100.0
     assert view.tolist() == [3]
     g = grad((before + y + view).sum(), x)
-    assert g.tolist() == [2 * 9 * 1 + 0 + 3, 2 * 9 * 2 + 3]
+    assert g.tolist() == [2 * 9 * 1 + 0 + 2 * 3, 2 * 9 * 2 + 3]
 
 
 def test_a_tensor_as_index_of_an_assignment():
@@ -95,7 +95,7 @@ def test_a_leaf_is_refused():
         t = x
         t += 1
     for change in (assign, add):
-        with pytest.raises(RuntimeError, match=r"a leaf that requires grad cannot be changed.*with no_grad\(\):.*np\.where"):
+        with pytest.raises(RuntimeError, match=r"a leaf that requires grad cannot be changed.*with no_grad.*np\.where"):
             change()
     assert x.tolist() == [1, 2]
 
@@ -105,7 +105,7 @@ def test_a_leaf_is_refused():
     (lambda y: np.broadcast_to(y, (2, 2, 2)), "broadcast_to"), (lambda y: np.flip(y), "flip")])
 def test_a_view_is_refused(view, name):
     y = leaf([[1.0, 2.0], [3.0, 4.0]]) * 2
-    with pytest.raises(RuntimeError, match=rf"this is a view, made by {name}.*t\[i, j\] = v instead of t\[i\]\[j\] = v"):
+    with pytest.raises(RuntimeError, match=rf"this is a view, made by {name}:.*t\[i, j\] = v instead of t"):
         view(y)[0] = 1.0
     y[0, 1] = 1.0
     assert y.tolist() == [[2, 1], [6, 8]]

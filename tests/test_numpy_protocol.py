@@ -1,4 +1,4 @@
-"""NumPy's functions on Tensors: recorded if there is a rule, plain where constant, loud where they would cut the graph."""
+"""NumPy's functions on Tensors: recorded if there is a rule, plain where constant, loud where the graph is cut."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_positional_arguments_of_reductions():
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
     for y, expected in ((np.sum(x, 0), [4, 6]), (np.sum(x, 0, None, None, True), [[4, 6]]),
                         (np.sum(a=x, axis=1), [3, 7]), (np.mean(x, 1), [1.5, 3.5]),
-                        (np.max(x, 1, None, True), [[2], [4]]), (np.reshape(x, -1), [1, 2, 3, 4]), (np.clip(x, 2, 3), [[2, 2], [3, 3]]), (np.clip(x, None, 3), [[1, 2], [3, 3]]),
+                        (np.max(x, 1, None, True), [[2], [4]]), (np.reshape(x, -1), [1, 2, 3, 4]),
+                        (np.clip(x, 2, 3), [[2, 2], [3, 3]]), (np.clip(x, None, 3), [[1, 2], [3, 3]]),
                         (np.swapaxes(x, 0, 1), [[1, 3], [2, 4]]), (np.transpose(x, (1, 0)), [[1, 3], [2, 4]]),
                         (np.concatenate([x, x], 1), [[1, 2, 1, 2], [3, 4, 3, 4]]),
                         (np.concatenate((x, x), axis=None), [1, 2, 3, 4, 1, 2, 3, 4]),
@@ -70,7 +71,8 @@ def test_locally_constant_functions_give_plain_arrays():
     x = leaf([3.0, 1.0, 2.0])
     for y, expected in ((np.argmax(x), 0), (np.argsort(x), [1, 2, 0]), (x > 1.5, [True, False, True]),
                         (np.greater(x, 1.5), [True, False, True]), (np.isnan(x), [False] * 3),
-                        (np.zeros_like(x), [0] * 3), (np.shape(x), (3,)), (np.ndim(x), 1), (np.size(x), 3), (np.flatnonzero(x > 1.5), [0, 2]),
+                        (np.zeros_like(x), [0] * 3), (np.shape(x), (3,)), (np.ndim(x), 1), (np.size(x), 3),
+                        (np.flatnonzero(x > 1.5), [0, 2]),
                         (np.any(x > 2), True), (np.isfinite(x), [True] * 3), (np.full_like(x, 7), [7] * 3)):
         assert not isinstance(y, Tensor)
         np.testing.assert_array_equal(y, expected)
@@ -106,7 +108,8 @@ def test_nothing_becomes_an_array_silently(f):
 
 @pytest.mark.parametrize("f", [np.cbrt, np.linalg.inv, np.linalg.norm, np.median, np.sort, np.modf, np.hypot,
                                lambda x: np.vstack([x, x]), lambda x: np.hypot(x, 1.0),
-                               lambda x: np.copyto(np.ones(2), x), lambda x: np.interp(0.5, x[0], [1.0, 2.0]), lambda x: np.block([[x, x]])])
+                               lambda x: np.copyto(np.ones(2), x), lambda x: np.interp(0.5, x[0], [1.0, 2.0]),
+                               lambda x: np.block([[x, x]])])
 def test_what_has_no_rule_names_itself_and_the_way_out(f):
     x = leaf([[4.0, 1.0], [1.0, 3.0]])
     with pytest.raises(TypeError, match=NO_RULE) as error:
@@ -154,7 +157,8 @@ def test_the_default_of_an_unsupported_keyword_is_fine():
 def test_numpys_own_errors_come_through():
     x = leaf([1.0, 2.0])
     for error, f in ((ValueError, lambda: x + np.ones(3)), (ValueError, lambda: x.reshape(3)),
-                     (ValueError, lambda: x @ np.ones(3)), (np.exceptions.AxisError, lambda: np.sum(x, axis=1)), (IndexError, lambda: x[5])):
+                     (ValueError, lambda: x @ np.ones(3)), (np.exceptions.AxisError, lambda: np.sum(x, axis=1)),
+                     (IndexError, lambda: x[5])):
         with pytest.raises(error):
             f()
 

@@ -21,7 +21,8 @@ def leaf(value, **kwargs):
     (np.float64(1), np.float64), (np.float16(1), np.float16), (np.int8(1), np.int8), (np.bool_(True), np.bool_),
     (np.ones(2), np.float64), (np.ones(2, np.float32), np.float32), (np.ones(2, np.int16), np.int16),
     (np.ones(2, bool), np.bool_), (np.ones(2, complex), np.complex128), (Tensor([1, 2]), np.float32),
-    (Tensor(np.ones(2)), np.float64), ([np.float64(1), np.float64(2)], np.float32), ([np.ones(2), np.ones(2)], np.float32),
+    (Tensor(np.ones(2)), np.float64), ([np.float64(1), np.float64(2)], np.float32), ([np.ones(2),
+    np.ones(2)], np.float32),
 ])
 def test_dtypes(data, dtype):
     t = Tensor(data)
@@ -269,7 +270,8 @@ def test_zero_dimensional_results_are_tensors():
 @pytest.mark.parametrize("index", [
     1, -1, slice(1, None), slice(None, None, -1), (slice(None), 2), (..., 0), (None, 1), (1, None, slice(0, 2)), (),
     [0, 2], np.array([[0, 1], [2, 2]]), ([0, 0, 2], [1, 1, 3]), (slice(None), [0, 3]),
-    np.arange(12).reshape(3, 4) % 2 == 0, np.array([True, False, True]), (np.array([True, False, True]), 1), np.int64(1),
+    np.arange(12).reshape(3, 4) % 2 == 0, np.array([True, False, True]), (np.array([True, False, True]), 1),
+    np.int64(1),
     (1, 2),
 ])
 def test_indexing_is_numpys(index):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ KINDS = {
 LEGEND = {"parameter": "wants a gradient", "constant": "constant", "operation": "operation", "result": "result"}
 SMALL = 4  # up to so many elements, values are shown
 LAYOUT_LIMIT = 3000  # nodes; beyond, Graphviz takes minutes and nobody can read the picture
+PYGRAPHVIZ = """import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))"""
 NO_DOT = ("Graphviz's dot was not found: wrote {dot} only; install graphviz, or pip install \"minigrad[viz]\", "
           "to get {picture} too")
 
@@ -81,11 +85,13 @@ def save(picture: graphviz.Digraph, path: str | os.PathLike[str], format: str = 
     """Write ``path``.dot, and ``path``.svg where something can lay the graph out; returns the paths written.
 
     That is ``dot`` on the PATH, else pygraphviz 2 (the extra ``viz``); without either, a line on stderr says so.
-    format: svg, png or pdf.
+    format: svg, png or pdf; or dot, for that alone.
     """
     dot, image = Path(f"{path}.dot"), Path(f"{path}.{format}")
     with replacing(dot) as beside:
         beside.write_text(picture.source, encoding="utf-8")
+    if format == "dot":
+        return [dot]
     nodes = sum(" [label=" in line and "->" not in line for line in picture.body)
     content = None if nodes > LAYOUT_LIMIT else _laid_out(picture, format)
     if content is None:
@@ -105,15 +111,9 @@ def _laid_out(picture, format):
         return picture.pipe(format=format)
     except (graphviz.ExecutableNotFound, graphviz.CalledProcessError):
         pass
-    try:
-        import pygraphviz
-    except ImportError:
-        return None
-    try:
-        with pygraphviz.AGraph(string=picture.source) as graph:
-            return graph.draw(format=format, prog="dot")
-    except (OSError, ValueError):  # before version 2 it needs the missing executable itself
-        return None
+    # in a process of its own: Graphviz inside Python writes warnings to stderr, and takes Python with it if it fails
+    run = subprocess.run([sys.executable, "-c", PYGRAPHVIZ, format], input=picture.source.encode(), capture_output=True)
+    return run.stdout if run.returncode == 0 and run.stdout else None
 
 
 def _walk(roots):

@@ -1,4 +1,4 @@
-"""Pictures of a training, by matplotlib (the extra ``plot``). Figures are objects: pyplot's global state stays alone."""
+"""Pictures of a training, by matplotlib (the extra ``plot``). Figures are objects: pyplot's state stays alone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,353 @@
+"""The command line: ``minigrad train``, ``predict`` and ``graph``, each of which is also a few lines of Python.
+
+train::
+
+    model = models.mlp()
+    history = train.fit(model, data.load("mnist"), optim.Adam(model.parameters(), lr=5e-3), epochs=5)
+    print(train.evaluate(model, data.load("mnist", train=False)).accuracy)
+
+predict::
+
+    model = checkpoint.load("runs/mlp-mnist/model.safetensors").build()
+    digit = images.like_mnist(images.read("seven.png"))
+    print(model(Tensor(digit[None, None])).argmax())
+
+graph::
+
+    model, batch = models.mlp(), Tensor(np.zeros((2, 1, 28, 28), np.float32))
+    loss = functional.cross_entropy(model(batch), np.array([0, 1]))
+    viz.save(viz.draw(loss, model), "graph")
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, optim
+
+__all__ = ["LEARNING_RATES", "main"]
+
+LEARNING_RATES = {  # the best of a few on MNIST in five epochs of the one-cycle schedule, whose peak they are
+    "sgd": 0.3, "momentum": 0.05, "nag": 0.05, "adagrad": 0.03, "rmsprop": 3e-3, "adadelta": 3.0, "adam": 5e-3}
+TRAIN = {"model": "mlp", "data": "auto", "optimizer": "adam", "lr": None, "epochs": None, "batch_size": None, "seed": 0,
+         "schedule": "onecycle", "augment": None, "validation": 0.1}
+EPOCHS = {"mnist": {"mlp": 5, "cnn": 3}, "digits": {"mlp": 30, "cnn": 30}}
+BATCH_SIZE = {"mnist": 128, "digits": 32}
+AUGMENT = {"mnist": 1, "digits": 0}
+SCHEDULES = ("constant", "linear", "cosine", "onecycle")
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (default: the process's) and return its exit code.
+
+    0 done, 1 an error, told in one line, 130 after Ctrl-C. Raises SystemExit as argparse does: 2 for wrong usage, 0
+    after --help and --version.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        _tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output is gone: nobody is left to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, ArithmeticError, ImportError) as error:
+        _tell("error: " + "; ".join(line.strip() for line in str(error).splitlines() if line.strip()))
+        return 1
+
+
+def _tell(text):
+    print(f"minigrad: {text}", file=sys.stderr, flush=True)
+
+
+def _say(text=""):
+    print(text, flush=True)  # progress goes to stderr: in a file, both shall be in order
+
+
+# ---- train ----
+def _train(options) -> int:
+    from . import checkpoint, data, train
+    from .nn.summary import summary
+    from .random import manual_seed
+    settings = _settings(options)
+    manual_seed(settings["seed"])
+    everything = data.load(settings["data"])
+    name = settings["data"] = everything.name.lower()
+    test = data.load(name, train=False)
+    _complete(settings, name)
+    folder = Path(options.resume or options.out or _new_folder(settings))
+    train_set, valid_set = _split(everything, settings)
+    shape, classes = everything.x.shape[1:], list(everything.classes)
+    batch_size = None if settings["batch_size"] == "all" else settings["batch_size"]
+    model = _model(settings["model"], shape, len(classes))
+    optimizer = optim.by_name(settings["optimizer"])(model.parameters(), lr=settings["lr"])
+    _say(f"data: {everything.name}, {len(train_set):,} images to train, {len(valid_set or ()):,} to validate, "
+         f"{len(test):,} to test")
+    _say(f"\n{summary(model, shape, batch_size=batch_size or len(train_set))}\n")
+    _say(f"{type(optimizer).__name__}, lr {settings['lr']:g} ({settings['schedule']}), batches of "
+         f"{settings['batch_size']}, seed {settings['seed']}\n")
+    with checkpoint.replacing(folder / "config.json") as beside:
+        beside.write_text(json.dumps({**settings, "minigrad": __version__, "numpy": np.__version__}, indent=2) + "\n")
+    history = train.fit(
+        model, train_set, optimizer, epochs=settings["epochs"], batch_size=batch_size, validation=valid_set,
+        transform=data.RandomTranslate(settings["augment"]) if settings["augment"] else None,
+        schedule=settings["schedule"], checkpoint=folder, resume=options.resume,
+        metadata={"data": name, "classes": classes, "input_shape": list(shape)})
+    history.to_csv(folder / "history.csv")
+    if history.interrupted:
+        _say(f"to go on where this stopped: minigrad train --resume {folder}")
+        return INTERRUPTED
+    best = checkpoint.load(folder / "model.safetensors")
+    result = train.evaluate(best.build(), test)
+    title = f"{settings['model']} on {everything.name}"
+    _pictures(folder, title, history, test, result)
+    _draw(model, shape, folder / "graph", title)
+    _say(f"\ntest accuracy {result.accuracy:.2%} on {len(test):,} images (loss {result.loss:.4f}), "
+         f"the model of epoch {best.metadata['epoch']}")
+    names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    _say(textwrap.fill(f"written to {folder}: {names}", 79, subsequent_indent="  ", break_on_hyphens=False))
+    _say(f"try: minigrad predict {folder / 'model.safetensors'} test:0")
+    return 0
+
+
+def _settings(options):
+    """What was asked for; with --resume, what that run was asked for."""
+    given = {key: value for key, value in vars(options).items() if key in TRAIN}
+    if options.resume is None:
+        return {**TRAIN, **given}
+    folder = Path(options.resume)
+    other = sorted(given.keys() - {"epochs"}) + ["out"] * (options.out is not None)
+    if other:
+        raise ValueError("--resume goes on with the run's own settings; of those only --epochs can change, not "
+                         + ", ".join("--" + key.replace("_", "-") for key in other))
+    try:
+        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = {**{key: saved[key] for key in TRAIN}, **given}
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{folder} is not the folder of a run: it has no config.json") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged: {error!r}") from error
+    if not (folder / "last.safetensors").is_file():
+        raise FileNotFoundError(f"{folder} has nothing to resume: no last.safetensors; train it anew")
+    return settings
+
+
+def _new_folder(settings):
+    """runs/mlp-mnist, or with the first number that makes it new."""
+    name = Path("runs") / f"{settings['model']}-{settings['data']}"
+    number, folder = 1, name
+    while folder.exists():
+        number += 1
+        folder = name.with_name(f"{name.name}-{number}")
+    return folder
+
+
+def _complete(settings, name):
+    """Defaults that depend on other settings."""
+    optimizer = settings["optimizer"]
+    defaults = {"epochs": EPOCHS[name][settings["model"]], "batch_size": BATCH_SIZE[name], "augment": AUGMENT[name],
+                "lr": LEARNING_RATES.get(optimizer)}
+    for key, value in defaults.items():
+        if settings[key] is None:
+            settings[key] = value
+    if settings["lr"] is None:
+        import inspect
+        settings["lr"] = inspect.signature(optim.by_name(optimizer)).parameters["lr"].default
+
+
+def _split(everything, settings):
+    from .data import random_split
+    held_out = round(settings["validation"] * len(everything))
+    if not held_out:
+        return everything, None
+    chance = np.random.default_rng(settings["seed"])  # its own, so that a resumed run has the same split
+    return random_split(everything, [len(everything) - held_out, held_out], chance)
+
+
+def _model(name, shape, classes):
+    from . import models
+    if name == "cnn":
+        return models.cnn(channels=shape[0], size=shape[1], classes=classes)
+    return models.mlp(in_features=int(np.prod(shape)), classes=classes)
+
+
+def _pictures(folder, title, history, test, result):
+    from . import metrics, viz
+    said = result.predictions.argmax(axis=1)
+    counts = metrics.confusion_matrix(test.y, said, len(test.classes))
+    try:
+        viz.curves(history, folder / "curves.png", title=title)
+        viz.confusion_matrix(counts, test.classes, folder / "confusion.png", title)
+        viz.wrongest(test.x, test.y, said, result.predictions, folder / "wrong.png", test.classes, title=title)
+    except viz.MissingExtra as error:
+        _say(str(error))
+
+
+def _draw(model, shape, path, title, format="svg"):
+    from . import functional, viz
+    from .tensor import Tensor
+    model.eval()
+    labels = np.arange(2)
+    loss = functional.cross_entropy(model(Tensor(np.zeros((2, *shape), np.float32), name="images")), labels)
+    return viz.save(viz.draw(loss, model, {"labels": labels, "loss": loss}, title=title), path, format)
+
+
+# ---- predict ----
+def _predict(options) -> int:
+    from . import checkpoint, functional
+    from .mode import no_grad
+    from .tensor import Tensor
+    saved = checkpoint.load(options.model)
+    model = saved.build()
+    shape, classes = saved.metadata.get("input_shape"), saved.metadata.get("classes")
+    if not isinstance(shape, list) or len(shape) != 3 or shape[0] != 1 or shape[1] != shape[2] or not classes:
+        raise ValueError(f"{options.model} does not say that it takes square grey images: it was not written by "
+                         "minigrad train")
+    pictures = [_picture(name, shape[1], saved.metadata.get("data")) for name in options.images]
+    with no_grad():
+        shares = functional.softmax(model(Tensor(np.stack([p for p, _ in pictures])[:, None]))).numpy()
+    width = max(map(len, options.images))
+    for name, (_, truth), row in zip(options.images, pictures, shares):
+        best = np.argsort(-row, kind="stable")[:3]
+        told = "" if truth is None else f"   (truth {classes[truth]})"
+        _say(f"{name:{width}}  {classes[best[0]]}   "
+             + "  ".join(f"{classes[i]} {row[i]:6.1%}" for i in best) + told)
+    return 0
+
+
+def _picture(name, size, dataset):
+    """(the image as the model wants it, its label if it is known)."""
+    from . import data, images
+    if not name.startswith("test:"):
+        try:
+            return images.like_mnist(images.read(name), size), None
+        except ValueError as error:
+            raise ValueError(str(error) if name in str(error) else f"{name}: {error}") from error
+    number = name.removeprefix("test:")
+    test = data.load(dataset, train=False)
+    if not number.isdecimal() or int(number) >= len(test):
+        raise ValueError(f"{name}: the test set's images are test:0 to test:{len(test) - 1}")
+    x, y = test[int(number)]
+    return x[0], int(y)
+
+
+# ---- graph ----
+def _graph(options) -> int:
+    from . import checkpoint
+    out = Path(options.out)
+    format = out.suffix[1:] or "svg"
+    if format not in ("dot", "svg", "png", "pdf"):
+        raise ValueError(f"--out {out}: the picture's name ends in .svg, .png, .pdf or .dot")
+    if Path(options.model).suffix in checkpoint.SUFFIXES:
+        saved = checkpoint.load(options.model)
+        model, shape = saved.build(), saved.metadata.get("input_shape", [1, 28, 28])
+    else:
+        shape = (1, 28, 28)
+        model = _model(options.model, shape, 10)
+    files = _draw(model, shape, out.with_suffix(""), Path(options.model).name, format)
+    _say(f"wrote {' and '.join(map(str, files))}")
+    return 0
+
+
+# ---- arguments ----
+def _parser():
+    parser = argparse.ArgumentParser(
+        "minigrad", description="Train small networks on handwritten digits, use them, and look at their graphs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""examples:
+  minigrad train                          an MLP on MNIST, or on scikit-learn's digits where MNIST is out of reach
+  minigrad train --model cnn --epochs 3
+  minigrad train --optimizer nag --lr 0.1 --schedule cosine --out runs/nag
+  minigrad train --resume runs/nag --epochs 10
+  minigrad predict runs/nag/model.safetensors seven.png test:17
+  minigrad graph --model cnn --out cnn.svg
+
+MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
+    version = f"minigrad {__version__} (NumPy {np.__version__}, Python {platform.python_version()})"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    about = "train a model on digits, and write it and pictures of the training to a folder"
+    add = _command(commands, "train", _train, about)
+    unset = argparse.SUPPRESS
+    add("--model", choices=("mlp", "cnn"), default=unset, help="default: mlp, 784-256-128-10; cnn: two convolutions")
+    add("--data", choices=("auto", "mnist", "digits"), default=unset,
+        help="default: auto, MNIST if it is here or can be downloaded, else scikit-learn's digits")
+    add("--optimizer", type=_optimizer, default=unset, metavar="NAME",
+        help=f"one of {', '.join(_optimizers())}, in any case; default: adam")
+    add("--lr", type=_positive, default=unset, help="learning rate; each optimizer has its own default")
+    add("--epochs", type=_count, default=unset, help="in total, also with --resume; default: 5 (cnn: 3; digits: 30)")
+    add("--batch-size", type=_batch_size, default=unset, metavar="N", help="or all; default: 128 (digits: 32)")
+    add("--seed", type=_seed, default=unset, help="default: 0; the same seed gives the same bits")
+    add("--schedule", choices=SCHEDULES, default=unset,
+        help="of the learning rate, whose largest value --lr is; default: onecycle")
+    add("--augment", type=_seed, default=unset, metavar="PIXELS",
+        help="shift training images at random by up to so many pixels; default: 1 (digits: 0)")
+    add("--validation", type=_share, default=unset, metavar="SHARE",
+        help="of the training images, held out to choose the best epoch; default: 0.1")
+    add("--out", metavar="DIR", help="default: runs/MODEL-DATA, with a number if that exists")
+    add("--resume", metavar="DIR", help="go on with the run in DIR")
+    add = _command(commands, "predict", _predict, "tell digits in pictures")
+    add("model", metavar="MODEL", help="a file that minigrad train wrote")
+    add("images", metavar="IMAGE", nargs="+", help=".png, .jpg, .npy, or test:17 for that image of the test set")
+    add = _command(commands, "graph", _graph, "draw the graph of a model's loss")
+    add("--model", default="mlp", help="mlp, cnn, or a file that minigrad train wrote; default: mlp")
+    add("--out", default="graph.svg", metavar="FILE", help=".svg, .png, .pdf or .dot; default: graph.svg")
+    return parser
+
+
+def _command(commands, name, run, about):
+    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser.add_argument
+
+
+def _optimizers():
+    return sorted(n.lower() for n in optim.__all__ if isinstance(getattr(optim, n), type) and n != "Optimizer")
+
+
+def _number(convert, fits, wanted):
+    def check(text):
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+    return check
+
+
+_positive = _number(float, lambda v: 0 < v < float("inf"), "a positive number")
+_count = _number(int, lambda v: v > 0, "a positive whole number")
+_seed = _number(int, lambda v: v >= 0, "a whole number from 0 on")
+_share = _number(float, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+
+
+def _batch_size(text):
+    return "all" if text == "all" else _count(text)
+
+
+def _optimizer(text):
+    try:
+        return optim.by_name(text).__name__.lower()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
