@@ -225,10 +225,10 @@ def _diagnosis(path, error):
 
 def _read_npz(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         text = json.loads(str(arrays.pop(JSON_IN_NPZ, "{}")))
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, NotImplementedError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError, NotImplementedError) as error:
         with open(path, "rb") as file:
             cut = file.read(2) == b"PK"
         raise ModelFileError(f"{path} is {'truncated or damaged' if cut else 'not an npz file'} ({error})") from error

@@ -33,7 +33,8 @@ def _affine(x, w, b):
 def linear(x, weight, bias=None):
     """x @ weight + bias: (..., in) with weight (in, out), bias (out,) -> (..., out)."""
     if x.ndim != 2 and x.ndim:
-        return linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias).reshape(*x.shape[:-1], -1)
+        rows = linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias)
+        return rows.reshape(*x.shape[:-1], weight.shape[1])
     try:
         return x @ weight if bias is None else _affine(x, weight, bias)
     except ValueError:
@@ -146,13 +147,14 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         p = p if weight is None else p * _constant(weight)
         loss = -(p * log_softmax(z if input.ndim <= 2 else np.moveaxis(z, 1, -1))).sum(axis=-1)
         return loss.sum() / max(loss.size, 1) if reduction == "mean" else _reduce(loss, reduction)
-    if shape != input.shape[:1] + input.shape[2:] and (shape or input.ndim != 1):
+    expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
+    if shape != expected:
         raise ValueError(f"cross_entropy: class indices of shape {shape} for logits of shape {input.shape}; "
-                         f"expected {input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()}")
+                         f"expected {expected}")
     if input.ndim != 2:
         z, labels = (z if input.ndim < 2 else np.moveaxis(z, 1, -1)).reshape(-1, classes), labels.reshape(-1)
     counts = None
-    if labels.size and labels.astype(np.uint64).max() >= classes:  # unsigned, a negative one is huge
+    if labels.size and (ignore_index >= 0 or labels.astype(np.uint64).max() >= classes):  # a negative one is huge
         counts = labels != ignore_index
         labels = np.where(counts, labels, 0)
         if labels.min() < 0 or labels.max() >= classes:

@@ -38,12 +38,12 @@ class Op:
     def _bind(self, *args, **kwargs):
         """Divide a call into inputs, the first ``len(rules)`` arguments, and static, the others by name."""
         n = len(self.rules)
-        if len(args) != n:
-            names = list(inspect.signature(self.key).parameters)
+        if len(args) > n or (kwargs and len(args) < n):
+            names = [k.removeprefix("new") for k in inspect.signature(self.key).parameters]  # reshape's, in NumPy 2.0
             kwargs.update(zip(names[n:], args[n:]))
             args = args[:n] + tuple(kwargs.pop(k) for k in names[len(args):n] if k in kwargs)
-            if len(args) < n:
-                raise TypeError(f"{self.name} of a Tensor takes {n} arrays, got {len(args)}")
+        if len(args) < n:
+            raise TypeError(f"{self.name} of a Tensor takes {n} arrays, got {len(args)}")
         if not self.static.issuperset(kwargs):
             for k in kwargs.keys() - self.static:
                 if kwargs.pop(k) is not None:
@@ -110,7 +110,7 @@ class Node:
 def outputs_first(roots):
     """All nodes behind ``roots``, each after everything that consumes it: then its gradient is complete.
 
-    A node is born after its inputs, so the youngest come first. No recursion: a graph may be deeper than Python's stack.
+    A node is born after its inputs, so the youngest come first. No recursion: a graph may be deeper than the stack.
     """
     seen = set(roots)
     stack = list(seen)

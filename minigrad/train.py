@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import itertools
 import math
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -24,6 +20,7 @@ from .data import DataLoader
 from .mode import enable_grad, no_grad
 from .nn import Module
 from .optim import Optimizer
+from .progress import Progress, Whole
 from .random import default_generator
 
 __all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate", "fit"]
@@ -186,7 +183,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         schedule: str | Callable[[float], float] | None = None, generator: np.random.Generator | None = None,
         checkpoint: str | os.PathLike[str] | None = None, resume: str | os.PathLike[str] | None = None,
         metadata: dict | None = None, progress: bool = True, callbacks: Sequence[Callable] = ()) -> History:
-    """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits.
+    """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits, on one machine.
 
     data: a dataset or a tuple (x, y), which is shuffled with ``generator`` into batches of ``batch_size`` (None: all in
     one), each through ``transform``; or a DataLoader, used as it is. validation: data to `evaluate` after each epoch.
@@ -213,13 +210,14 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
     schedule = SCHEDULES.get(schedule or "constant", schedule)
     run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, metadata or {})
-    if resume is not None:
-        run.restore(Path(resume))
     folder = None
     if checkpoint is not None and Path(checkpoint).suffix not in files.SUFFIXES:
         folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
     history, modes = run.history, [(m, m.training) for m in model.modules()]
-    bar = _Progress(progress, epochs, len(loader))
+    bar = Progress(progress, epochs, len(loader))
+    if resume is not None:
+        run.restore(Path(resume))
+        bar.say(f"resumed {run.where()}" if len(history) < epochs else f"{len(history)} of {epochs} epochs are done")
     try:
         with run.interruptible, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while len(history) < epochs:
@@ -237,10 +235,9 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
                     break
     except KeyboardInterrupt:
         history.interrupted = True
-        if folder:
+        if folder and not run.whole.broken:
             run.save(folder)
-        bar.say(f"interrupted {run.where()}: the model keeps what it has learnt"
-                + (f"; resume={str(folder)!r} continues" if folder else ""))
+        bar.say(f"interrupted {run.where()}; the model keeps what it learnt")
     finally:
         run.restore_lr()
         for m, mode in modes:
@@ -258,7 +255,7 @@ class _Run:
         self.lrs = [group["lr"] for group in optimizer.param_groups]
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
-        self.whole = _Whole()
+        self.whole = Whole()
         self.interruptible = self.whole.installed()
 
     def epoch(self, bar):
@@ -304,14 +301,15 @@ class _Run:
         self.sums.add(*first[0])
 
     def _why(self, value, x):
-        text = f"the loss became {value} {self.where()} (lr {self.optimizer.lr:.3g}): "
+        text = (f"the loss became {value} in epoch {len(self.history) + 1}, step {self.step + 1} of "
+                f"{len(self.loader)} (lr {self.optimizer.lr:.3g}): ")
         if x.dtype.kind == "f" and not np.isfinite(x.data).all():
             return text + "the batch itself holds NaN or infinity; clean the data"
         return text + (f"try a smaller learning rate, like {self.lrs[0] / 10:.2g}, or clip gradients "
                        "(optimizer.gradient_hooks.append(optim.clip_norm(1.0)))")
 
     def where(self):
-        return f"in epoch {len(self.history) + 1}, step {self.step + 1} of {len(self.loader)}"
+        return f"in epoch {len(self.history) + 1} after {self.step} of {len(self.loader)} steps"
 
     def finish_epoch(self, val_loss, val_accuracy):
         sums = self.sums
@@ -371,93 +369,3 @@ def _transforms(transform):
     yield transform
     for t in getattr(transform, "transforms", ()):
         yield from _transforms(t)
-
-
-class _Whole:
-    """Ctrl-C inside a ``with`` block of this waits for its end, so that a step is taken wholly or not at all."""
-
-    busy = asked = False
-
-    @contextlib.contextmanager
-    def installed(self):
-        """Have SIGINT come here, unless this is not the main thread or the program handles it itself."""
-        ours = (threading.current_thread() is threading.main_thread()
-                and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-        if ours:
-            signal.signal(signal.SIGINT, self._handle)
-        try:
-            yield
-        finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _handle(self, *_):
-        if not self.busy or self.asked:  # the second time at once, come what may
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __enter__(self):
-        self.busy = True
-
-    def __exit__(self, kind, *_):
-        self.busy = False
-        if self.asked and kind is None:
-            self.asked = False
-            raise KeyboardInterrupt
-
-
-class _Progress:
-    """A tqdm bar for the epoch that runs, and a line for each that is done; only the lines, where no terminal is."""
-
-    def __init__(self, wanted, epochs, steps):
-        self.wanted, self.epochs, self.steps, self.bar, self.shown = wanted, epochs, steps, None, 0.0
-        self.headed = False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._close()
-
-    def begin(self, epoch, step):
-        if self.wanted and sys.stderr.isatty():
-            from tqdm import tqdm
-            self.bar = tqdm(total=self.steps, initial=step, file=sys.stderr, leave=False, dynamic_ncols=True,
-                            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining}{postfix}")
-            self.bar.set_description_str(f"epoch {epoch}/{self.epochs}", refresh=False)
-
-    def update(self, step, sums):
-        now = time.perf_counter()
-        if self.bar is not None and (now - self.shown > 0.1 or step == self.steps):
-            self.shown = now
-            accuracy = "" if sums.accuracy is None else f" acc {sums.accuracy:.2%}"
-            self.bar.set_postfix_str(f"loss {sums.loss:.4f}{accuracy} {sums.speed:,.0f}/s", refresh=False)
-            self.bar.update(step - self.bar.n)
-
-    def line(self, r):
-        columns = [("epoch", f"{r.epoch}/{self.epochs}"), ("loss", f"{r.loss:.4f}"), ("accuracy", _percent(r.accuracy))]
-        columns += [("val loss", _four(r.val_loss)), ("accuracy", _percent(r.val_accuracy))]
-        columns += [("seconds", f"{r.seconds:.1f}"), ("images/s", f"{r.images_per_second:,.0f}")]
-        columns = [(name, value) for name, value in columns if value is not None]
-        if not self.headed:
-            self.say("  ".join(f"{name:>8}" for name, _ in columns))
-            self.headed = True
-        self.say("  ".join(f"{value:>8}" for _, value in columns))
-
-    def say(self, text):
-        self._close()
-        if self.wanted:
-            print(text, file=sys.stderr, flush=True)
-
-    def _close(self):
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-
-
-def _four(loss):
-    return None if loss is None else f"{loss:.4f}"
-
-
-def _percent(accuracy):
-    return None if accuracy is None else f"{accuracy:.2%}"

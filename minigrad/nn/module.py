@@ -178,7 +178,8 @@ class ModuleList(Module):
             self.append(m)
 
     def _children(self):
-        return [(str(i), m) for i, m in enumerate(self._list)]
+        others = [(n, v) for n, v in vars(self).items() if n != "_list"]  # of a subclass, or set from outside
+        return [(str(i), m) for i, m in enumerate(self._list)] + others
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end; returns the list."""

@@ -59,6 +59,8 @@ def draw(root: Tensor | Sequence[Tensor], model: Module | None = None, names: Ma
         "fontname": "Helvetica", "fontsize": "12", "color": "#333333", "fontcolor": "#000000", "margin": "0.12,0.06"},
         edge_attr={"color": "#555555", "arrowsize": "0.7"})
     nodes, edges = _walk([t.node for t in roots])
+    for node in nodes.values():
+        known.see_inputs_of(node)
     ids = {key: f"n{i}" for i, key in enumerate(nodes)}
     groups: dict[str, list] = {}
     for key, node in nodes.items():
@@ -190,6 +192,13 @@ class _Known:
             self._enter(prefix + name, p)
             self.module.setdefault(p.node, f"{prefix}{name}".rpartition(".")[0])
 
+    def see_inputs_of(self, node):
+        """A leaf does not hold its value; what uses it does, until backward."""
+        if getattr(node, "values", None) is not None:
+            for parent, value in zip(node.parents, node.values[1:]):
+                if parent is not None:
+                    self.values.setdefault(parent, value)
+
     def module_of(self, key):
         path = self.module.get(key, "")
         return path if path in self.modules else ""
@@ -267,7 +276,7 @@ def _legend(kinds):
 
 
 def _text(lines):
-    """Lines as a label that is only text: no escape sequences, no HTML."""
+    """Lines as a label that is only text: no escape sequences, no HTML and none of its entities."""
     import graphviz
     clean = [" ".join(str(line).split()) for line in lines]
-    return graphviz.nohtml("\\n".join(line.replace("\\", "\\\\") for line in clean))
+    return graphviz.nohtml("\\n".join(line.replace("\\", "\\\\").replace("&", "&amp;") for line in clean))
