@@ -3,7 +3,7 @@
 Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules), then tensor.py.
 """
 
-from . import derivatives, functional, nn, optim, primitives
+from . import checkpoint, data, derivatives, functional, metrics, models, nn, optim, primitives, train
 from .derivatives.basics import logsumexp
 from .graph import primitive, rule
 from .mode import enable_grad, is_grad_enabled, no_grad
@@ -11,6 +11,6 @@ from .random import default_generator, manual_seed
 from .tensor import Parameter, Tensor, grad
 
 __version__ = "0.1.0"
-__all__ = ["Parameter", "Tensor", "default_generator", "derivatives", "enable_grad", "functional",
-           "grad", "is_grad_enabled", "logsumexp", "manual_seed", "nn", "no_grad", "optim", "primitive", "primitives",
-           "rule"]
+__all__ = ["Parameter", "Tensor", "checkpoint", "data", "default_generator", "derivatives", "enable_grad", "functional",
+           "grad", "is_grad_enabled", "logsumexp", "manual_seed", "metrics", "models", "nn", "no_grad", "optim",
+           "primitive", "primitives", "rule", "train"]

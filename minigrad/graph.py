@@ -32,8 +32,7 @@ class Op:
         self.bind = bind or self._bind
         self.static = set()
         if type(rules) is tuple and not isinstance(key, np.ufunc):
-            parameters = list(inspect.signature(next(filter(None, rules))).parameters)[2 + len(rules):]
-            self.static.update(inspect.signature(forward).parameters if "s" in parameters else parameters)
+            self.static.update(list(inspect.signature(next(filter(None, rules))).parameters)[2 + len(rules):])
 
     def _bind(self, *args, **kwargs):
         """Divide a call into inputs, the first ``len(rules)`` arguments, and static, the others by name."""

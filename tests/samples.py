@@ -283,6 +283,7 @@ sample(F._index_cross_entropy, (4, 3), np.array([0, 2, 2, 1]), mean=True)
 for a, b in (((3,), (3,)), ((2, 3), (3,)), ((2, 3), (3, 4)), ((), (3,)), ((2, 3), ()), ((3,), (3, 2)),
              ((2, 3), (4, 3, 2))):
     sample(np.dot, a, b)
+sample(np.ravel, (2, 3))
 sample(np.outer, (2,), (3,))
 sample(np.outer, (2, 2), (3,))
 for shape, how in (((3, 4), {}), ((4, 3), {"offset": -1}), ((2, 3, 4), {"axis1": 2, "axis2": 0, "offset": 1})):

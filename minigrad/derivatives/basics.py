@@ -61,7 +61,9 @@ rule(np.maximum, lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b:
 rule(np.minimum, lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b))
 rule(np.where, None, lambda g, y, mask, a, b: np.where(mask, g, 0), lambda g, y, mask, a, b: np.where(mask, 0, g),
      broadcasts=True)
-rule(np.clip, lambda g, y, x, a_min=None, a_max=None: np.where(y == x, g, 0))
+rule(np.clip, lambda g, y, x, a_min=None, a_max=None: np.where(y == x, g, 0),
+     bind=lambda x, a_min=None, a_max=None, min=None, max=None: ((x,), {"a_min": a_min if min is None else min,
+                                                                        "a_max": a_max if max is None else max}))
 
 
 def _share(g, mine, tie):

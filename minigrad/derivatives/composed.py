@@ -53,6 +53,11 @@ def _dot(a, b):
     return np.einsum("...i,jik->...jk", a, b) if np.ndim(b) == 3 else np.tensordot(a, b, (-1, -2))
 
 
+@composite(np.ravel)
+def _ravel(x):
+    return np.reshape(x, -1)
+
+
 @composite(np.outer)
 def _outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))

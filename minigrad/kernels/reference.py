@@ -121,11 +121,16 @@ def max_pool(x, kernel, stride, padding, dilation):
     return y
 
 
-def maxima(x, y, stride, dilation, kernel):
+def maxima(x, y, kernel, stride, padding, dilation):
     """For each tap: its slices, and where it holds the window's maximum y, of equal ones the first only."""
+    nan = y.dtype.kind == "f" and np.isnan(y.min(initial=0))
+    x = pad_images(x, padding, np.nan if y.dtype.kind == "f" and not nan else lowest(y.dtype))  # padding equals no y
     free = np.ones_like(y, bool)
     for _, at in taps(kernel, y.shape[2:], stride, dilation):
-        hit = x[(..., *at)] == y
+        part = x[(..., *at)]
+        hit = part == y
+        if nan:
+            hit |= part != part
         hit &= free
         free ^= hit
         yield at, hit
@@ -133,9 +138,8 @@ def maxima(x, y, stride, dilation, kernel):
 
 def pool_take(u, x, y, kernel, stride, padding, dilation):
     """From every window of u the value that stands where x has its maximum y."""
-    u, x = pad_images(u, padding, 0), pad_images(x, padding, lowest(x.dtype))
-    taken = np.zeros_like(y, u.dtype)
-    for at, hit in maxima(x, y, stride, dilation, kernel):
+    u, taken = pad_images(u, padding, 0), np.zeros_like(y, u.dtype)
+    for at, hit in maxima(x, y, kernel, stride, padding, dilation):
         np.copyto(taken, u[(..., *at)], where=hit)
     return taken
 
@@ -144,7 +148,7 @@ def pool_put(g, x, y, kernel, stride, padding, dilation):
     """The adjoint of `pool_take`: zeros like x, with g added where each window has its maximum y."""
     put = images_of_zeros(g, x.shape, padding)
     apart = all(s >= d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation))  # no two windows meet
-    for at, hit in maxima(pad_images(x, padding, lowest(x.dtype)), y, stride, dilation, kernel):
+    for at, hit in maxima(x, y, kernel, stride, padding, dilation):
         if apart:
             np.multiply(g, hit, out=put[(..., *at)])
         else:

@@ -40,7 +40,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fill(tensor, values):
-    tensor.data = np.ascontiguousarray(np.broadcast_to(values, tensor.shape), tensor.dtype)
+    tensor.data = np.array(np.broadcast_to(values, tensor.shape), tensor.dtype, order="C")
     return tensor
 
 
