@@ -87,8 +87,9 @@ def softplus(x):
 @primitive(lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along ``axis``."""
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))  # what x.max() calls, without its Python wrapper
+    e /= np.add.reduce(e, axis, keepdims=True)
+    return e
 
 
 @primitive(lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
@@ -122,9 +123,9 @@ def _reduce(loss, reduction, weight=None):
     softmax(z) - (target[:, None] == np.arange(z.shape[-1]))), None)
 def _index_cross_entropy(z, target, mean):
     """log(sum(exp(z))) - z[target] for each row of logits (rows, classes), or their mean."""
-    z = z - z.max(axis=-1, keepdims=True)
-    rows = np.log(np.exp(z).sum(axis=-1)) - z[np.arange(len(z)), target]
-    return rows.sum() / len(rows) if mean else rows
+    z = z - np.maximum.reduce(z, -1, keepdims=True)
+    rows = np.log(np.add.reduce(np.exp(z), -1)) - z[np.arange(len(z)), target]
+    return np.add.reduce(rows) / len(rows) if mean else rows
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -154,7 +155,8 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     if input.ndim != 2:
         z, labels = (z if input.ndim < 2 else np.moveaxis(z, 1, -1)).reshape(-1, classes), labels.reshape(-1)
     counts = None
-    if labels.size and (ignore_index >= 0 or labels.astype(np.uint64).max() >= classes):  # a negative one is huge
+    largest = np.maximum.reduce(labels.astype(np.uint64), initial=0)  # unsigned, a negative one is huge
+    if labels.size and (ignore_index >= 0 or largest >= classes):
         counts = labels != ignore_index
         labels = np.where(counts, labels, 0)
         if labels.min() < 0 or labels.max() >= classes:

@@ -107,15 +107,15 @@ class Node:
 
 
 def outputs_first(roots):
-    """All nodes behind ``roots``, each after everything that consumes it: then its gradient is complete.
+    """All nodes behind ``roots`` but the leaves, each after everything that uses it: then its gradient is complete.
 
     A node is born after its inputs, so the youngest come first. No recursion: a graph may be deeper than the stack.
     """
-    seen = set(roots)
+    seen = {node for node in roots if node.op is not None}
     stack = list(seen)
     while stack:
         for p in stack.pop().parents:
-            if p not in seen and p is not None and p.requires_grad:
+            if p is not None and p.op is not None and p not in seen:
                 seen.add(p)
                 stack.append(p)
     return sorted(seen, key=operator.attrgetter("born"), reverse=True)
@@ -135,15 +135,16 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
             if not useful.isdisjoint(node.parents):
                 useful.add(node)
     for node in order:
-        if node not in grads:
+        g = grads.pop(node, None)  # popped: memory falls as the walk proceeds
+        if g is None:
             continue
-        g, op = grads.pop(node), node.op  # popped: memory falls as the walk proceeds
         for hook in node.hooks:
             g = hook(g)
-        if node in targets if targets is not None else op is None or node.retains_grad:
+        if node.retains_grad if targets is None else node in targets:
             found[node] = g
-        if op is None or (targets is not None and useful.isdisjoint(node.parents)):
+        if targets is not None and useful.isdisjoint(node.parents):
             continue
+        op = node.op
         y, *inputs = _saved(node) if lift is None else map(lift, _saved(node), (node, *node.parents))
         for parent, x, rule in zip(node.parents, inputs, op.rules):
             if parent is None or not parent.requires_grad or rule is None:
@@ -160,6 +161,10 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
             grads[parent] = grads[parent] + d if parent in grads else d  # never +=: a rule may hand g itself to two
         if not retain_graph:
             node.values = None
+    for leaf, g in grads.items():  # what is left belongs to the leaves
+        for hook in leaf.hooks:
+            g = hook(g)
+        found[leaf] = g
     return found
 
 

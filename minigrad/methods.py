@@ -53,7 +53,7 @@ class ArrayMethods:
     def transpose(self, *axes): return self.record(np.transpose, self, axes=_one_or_many(axes) if axes else None)
     def swapaxes(self, axis1, axis2): return self.record(np.swapaxes, self, axis1=axis1, axis2=axis2)
     def squeeze(self, axis=None): return self.record(np.squeeze, self, axis=axis)
-    def astype(self, dtype): return self.record(np.astype, self, dtype=dtype)
+    def astype(self, dtype): return np.astype(self, dtype)
     def copy(self): return np.copy(self)
     def clip(self, min=None, max=None): return np.clip(self, min, max)
     def round(self): return np.rint(self)

@@ -29,9 +29,10 @@ def record(key, *inputs, **static):
     y = op.forward(*values, **static)
     if type(y) is not np.ndarray:
         y = np.asarray(y)
-    if tracked and mode.recording and y.dtype.kind in "fc":
-        return _wrap(y, Node(op, parents, (y, *values), static, y.shape))
-    return _wrap(y, None)
+    t = _new(Tensor)
+    t.data = y
+    t.node = Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None
+    return t
 
 
 def _plain(x, value=lambda t: t.data):
@@ -289,8 +290,9 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         found = pullback(seeds, targets, retain_graph, _lift if create_graph else None)
         taken = {id(_plain(g)) for g in seeds.values()}
         for node, g in found.items():  # a rule may hand on a view, or one array to two inputs
-            g = _tensor(g)
-            found[node] = g = g.copy() if g.data.base is not None or id(g.data) in taken else g
+            g = found[node] = _tensor(g)
+            if g.data.base is not None or id(g.data) in taken:
+                g = found[node] = g.copy()
             taken.add(id(g.data))
         return found
     finally:

@@ -38,6 +38,7 @@ class Optimizer:
     def __init__(self, params, weight_decay: float = 0.0, maximize: bool = False, **hyper):
         self.defaults = {**hyper, "weight_decay": weight_decay, "maximize": maximize}
         self.state: dict[Tensor, dict] = {}
+        self._blocks: dict[Tensor, tuple] = {}
         self.param_groups: list[dict] = []
         self.gradient_hooks: list[Callable] = []
         self._scalars = list(inspect.signature(self.update).parameters)[2 + len(self.slots):]
@@ -99,28 +100,38 @@ class Optimizer:
 
     def _update(self, p, g, group):
         state = self.state.get(p)
-        if not (p.data.flags.c_contiguous and p.data.flags.writeable):
-            p.data = np.array(p.data, order="C")
         if state is None:
             unused = self.unused(group)
             state = self.state[p] = {"step": 0}
             state |= {s: None if s in unused else self.init_slot(s, p.data, group) for s in self.slots}
         state["step"] += 1
         scalars = [state["step"] if name == "t" else group[name] for name in self._scalars]
-        arrays = [p.data, g, *(state[s] for s in self.slots)]
-        decay, sign = group["weight_decay"], -1 if group["maximize"] else 1
-        if not self.elementwise or p.size <= BLOCK:
-            blocks = [arrays]
-        else:
-            arrays = [a if a is None else a.reshape(-1) for a in arrays]
-            blocks = ([a if a is None else a[lo:lo + BLOCK] for a in arrays] for lo in range(0, p.size, BLOCK))
-        for w, g, *slots in blocks:
-            if sign < 0:
-                g = -g
+        decay, maximize = group["weight_decay"], group["maximize"]
+        g = g.reshape(-1) if self.elementwise else g
+        for part, w, *slots in self._blocks_of(p, state):
+            d = g[part]
+            if maximize:
+                d = -d
             if decay:
-                g = g + decay * w
-            self.update(w, g, *slots, *scalars)
+                d = d + decay * w
+            self.update(w, d, *slots, *scalars)
         graph.changed(p.data)
+
+    def _blocks_of(self, p, state):
+        """(slice, the weights there, the slots there) for all of p: views, made again when p holds another array."""
+        weights, blocks = self._blocks.get(p, (None, None))
+        if weights is not p.data:
+            if not (p.data.flags.c_contiguous and p.data.flags.writeable):
+                p.data = np.array(p.data, order="C")
+            arrays = [p.data, *(state[s] for s in self.slots)]
+            if self.elementwise:
+                flat = [a if a is None else a.reshape(-1) for a in arrays]
+                parts = [slice(lo, lo + BLOCK) for lo in range(0, p.size, BLOCK)]
+                blocks = [(part, *(a if a is None else a[part] for a in flat)) for part in parts]
+            else:
+                blocks = [(..., *arrays)]
+            self._blocks[p] = p.data, blocks
+        return blocks
 
     def unused(self, group: dict) -> tuple[str, ...]:
         """The slots that this group's hyper-parameters make needless."""
@@ -174,7 +185,7 @@ class Optimizer:
             new[p] = {k: np.array(v, order="C") if isinstance(v, np.ndarray) else v for k, v in slots.items()}
         for group, saved in zip(self.param_groups, state["param_groups"]):
             group.update({k: v for k, v in saved.items() if k != "params"})
-        self.state = new
+        self.state, self._blocks = new, {}
 
     def __repr__(self):
         groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") + f" ({len(g['params'])} parameters)"
