@@ -140,7 +140,7 @@ def test_without_a_graph_there_is_nothing_to_draw():
         viz.draw([])
 
 
-def test_without_dot_and_pygraphviz_the_text_is_written_and_one_line_tells(tmp_path, monkeypatch, capsys):
+def test_without_dot_and_pygraphviz_the_text_is_written_and_a_message_tells(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(graph, "PYGRAPHVIZ", "raise ImportError")
     (tmp_path / "g.svg").write_text("of an earlier graph")
@@ -148,7 +148,7 @@ def test_without_dot_and_pygraphviz_the_text_is_written_and_one_line_tells(tmp_p
     assert saved == [tmp_path / "g.dot"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["g.dot"]
     err = capsys.readouterr().err
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2
     assert "dot was not found: wrote" in err
     assert 'pip install "minigrad[viz]"' in err
 

@@ -33,8 +33,8 @@ LAYOUT_LIMIT = 3000  # nodes; beyond, Graphviz takes minutes and nobody can read
 PYGRAPHVIZ = """import sys, pygraphviz
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
 sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))"""
-NO_DOT = ("Graphviz's dot was not found: wrote {dot} only; install graphviz, or pip install \"minigrad[viz]\", "
-          "to get {picture} too")
+NO_DOT = ("Graphviz's dot was not found: wrote {dot} only;\n"
+          "for {picture}, install graphviz, or pip install \"minigrad[viz]\"")
 
 
 def draw(root: Tensor | Sequence[Tensor], model: Module | None = None, names: Mapping[str, object] | None = None, *,
