@@ -81,8 +81,10 @@ def _count(y, x):
     return x.size / max(y.size, 1)  # how many elements each output was reduced from
 
 
-rule(np.sum, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis), x.shape))
-rule(np.mean, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis) / _count(y, x), x.shape))
+rule(np.sum, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis), x.shape),
+     forward=np.ndarray.sum)
+rule(np.mean, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis) / _count(y, x), x.shape),
+     forward=np.ndarray.mean)
 rule(np.var, lambda g, y, x, axis=None, ddof=0, keepdims=False:
      keep(g, x, axis) * (x - x.mean(axis, keepdims=True)) / ((_count(y, x) - ddof) / 2))
 rule(np.std, lambda g, y, x, axis=None, ddof=0, keepdims=False:  # 0 where all are equal
@@ -94,8 +96,8 @@ def _extremum(g, y, x, axis=None, keepdims=False):
     return np.where(mask, keep(g, x, axis) / mask.sum(axis, x.dtype, keepdims=True), 0)
 
 
-rule(np.max, _extremum)
-rule(np.min, _extremum)
+rule(np.max, _extremum, forward=np.ndarray.max)
+rule(np.min, _extremum, forward=np.ndarray.min)
 
 
 @primitive(lambda g, y, x, axis=None, keepdims=False: keep(g, x, axis) * np.exp(x - keep(_finite(y), x, axis)))
