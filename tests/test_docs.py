@@ -1,0 +1,54 @@
+"""What the documentation shows runs, and says what comes out."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, grad
+from minigrad.graph import rule, table
+
+ROOT = Path(__file__).parent.parent
+
+
+def snippets(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+
+
+def test_the_ten_lines_of_the_readme(capsys):
+    code = snippets("README.md")[0]
+    exec(code, {})
+    promised = re.search(r"# (tensor\(.*)", code).group(1)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == promised
+    x = np.array([0.5, 1.2])
+    t = np.tanh(x)
+    found = np.array(re.search(r"\[(.*?)\]", second).group(1).split(","), float)
+    np.testing.assert_allclose(found, 2 * (1 - t * t) - 2 * x * t * (1 - t * t), rtol=1e-6, atol=1e-6)
+
+
+def test_the_ops_of_adding_an_op():
+    line, _, own, check = snippets("docs/adding-an-op.md")
+    assert np.cbrt not in table
+    try:
+        exec(line, {"np": np, "rule": rule})
+        x = Tensor(np.array([8.0, 27.0]), requires_grad=True)
+        np.testing.assert_allclose(grad(np.cbrt(x).sum(), x).data, [1 / 12, 1 / 27])
+    finally:
+        table.pop(np.cbrt, None)
+    names = {}
+    try:
+        exec(own + check, names)
+        with pytest.raises(Exception, match="hypotenuse"):
+            exec(own.replace("g * a / y", "g * b / y") + check, names)
+    finally:
+        for key in [key for key in table if getattr(key, "__name__", "") == "hypotenuse"]:
+            del table[key]
+
+
+def test_every_page_and_picture_that_is_linked_exists():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name} links to {link}"
