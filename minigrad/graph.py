@@ -67,7 +67,7 @@ def rule(key, *rules, forward=None, broadcasts=None, bind=None):
     table[key] = Op(key, rules[0] if isinstance(rules[0], Each) else rules, forward or key, broadcasts, bind)
 
 
-def primitive(*rules, broadcasts=False, bind=None):
+def primitive(*rules, broadcasts=False):
     """Decorate a function of arrays so that it takes Tensors too, with these rules (see docs/adding-an-op.md).
 
     Positional arguments are its inputs, keyword arguments are static. A rule may call it on arrays (first order) or on
@@ -80,7 +80,7 @@ def primitive(*rules, broadcasts=False, bind=None):
                 if type(a) is not np.ndarray and hasattr(a, "node"):
                     return a.record(dispatch, *args, **static)
             return forward(*args, **static)
-        rule(dispatch, *rules, forward=forward, broadcasts=broadcasts, bind=bind)
+        rule(dispatch, *rules, forward=forward, broadcasts=broadcasts)
         return dispatch
     return enter
 
