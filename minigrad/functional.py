@@ -21,6 +21,9 @@ __all__ = ["avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv
            "dropout", "erf", "flatten", "gelu", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsumexp",
            "max_pool2d", "mse_loss", "one_hot", "relu", "sigmoid", "softmax", "softplus", "tanh"]
 
+Size = int | tuple[int, int]
+Chance = np.random.Generator | None
+
 
 # ---- dense ----
 @primitive(lambda g, y, x, w, b: g @ w.T, lambda g, y, x, w, b: x.T @ g, lambda g, y, x, w, b: g.sum(axis=0))
@@ -30,7 +33,7 @@ def _affine(x, w, b):
     return y
 
 
-def linear(x, weight, bias=None):
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight + bias: (..., in) with weight (in, out), bias (out,) -> (..., out)."""
     if x.ndim != 2 and x.ndim:
         rows = linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias)
@@ -44,7 +47,7 @@ def linear(x, weight, bias=None):
 
 # ---- activations ----
 @primitive(lambda g, y, x: g * (y > 0))
-def relu(x):
+def relu(x: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0. Nair & Hinton 2010."""
     return np.maximum(x, 0)
 
@@ -54,12 +57,12 @@ def _leaky_relu(x, slope=0.01):
     return np.where(x > 0, x, slope * x)
 
 
-def leaky_relu(x, negative_slope=0.01):
+def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope * x; the derivative at 0 is the slope. Maas et al. 2013."""
     return _leaky_relu(x, slope=negative_slope)
 
 
-def tanh(x):
+def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return np.tanh(x)
 
@@ -70,7 +73,7 @@ def _gelu(x):
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-def gelu(x, approximate="none"):
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x) with Phi the normal distribution function, or its "tanh" approximation. Hendrycks & Gimpel 2016."""
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -79,13 +82,13 @@ def gelu(x, approximate="none"):
     return _gelu(x)
 
 
-def softplus(x):
+def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), without overflow."""
     return np.logaddexp(x, 0)
 
 
 @primitive(lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
-def softmax(x, axis=-1):
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along ``axis``."""
     e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))  # what x.max() calls, without its Python wrapper
     e /= np.add.reduce(e, axis, keepdims=True)
@@ -93,14 +96,14 @@ def softmax(x, axis=-1):
 
 
 @primitive(lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
-def log_softmax(x, axis=-1):
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x))) along ``axis``."""
     z = x - x.max(axis=axis, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
 
 
 # ---- losses ----
-def one_hot(index, num_classes, dtype=np.float32):
+def one_hot(index, num_classes: int, dtype=np.float32) -> np.ndarray:
     """(...) class indices -> (..., num_classes) of zeros and a one."""
     index = np.asarray(index)
     return (index[..., None] == np.arange(num_classes)).astype(dtype)
@@ -128,7 +131,8 @@ def _index_cross_entropy(z, target, mean):
     return np.add.reduce(rows) / len(rows) if mean else rows
 
 
-def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+def cross_entropy(input: Tensor, target: Tensor | np.ndarray, weight=None, ignore_index: int = -100,
+                  reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
     """-log softmax(input)[target], from logits (N, C) or (N, C, d1, ...).
 
     target: class indices (N,) or (N, d1, ...), or probabilities of input's shape. weight: (C,), a factor per class; the
@@ -184,13 +188,14 @@ def _same_shape(name, input, target):
                          "(broadcasting here is nearly always a mistake)")
 
 
-def mse_loss(input, target, reduction="mean"):
+def mse_loss(input: Tensor, target: Tensor | np.ndarray, reduction: str = "mean") -> Tensor:
     """(input - target)^2, for equal shapes."""
     _same_shape("mse_loss", input, target)
     return _reduce(np.square(input - target), reduction)
 
 
-def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction="mean"):
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor | np.ndarray, weight=None, pos_weight=None,
+                                     reduction: str = "mean") -> Tensor:
     """-(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))), computed as (1 - t) x + softplus(-x).
 
     target: probabilities, of input's shape. weight: a factor per element. pos_weight: a factor on the t log term.
@@ -249,7 +254,8 @@ def _conv_bias(x, w, b, stride, padding, dilation, groups):
     return y
 
 
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size | str = 0,
+           dilation: Size = 1, groups: int = 1) -> Tensor:
     """Cross-correlation, as every framework's convolution: (N, C, H, W) with weight (O, C / groups, kH, kW).
 
     y[n, o, i, j] = bias[o] + sum over c, a, b of weight[o, c, a, b] * input[n, c, i * stride + a, j * stride + b].
@@ -282,12 +288,14 @@ def _pooling(name, x, kernel_size, stride, padding, dilation=1):
     return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool2d(input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size | str = 0,
+               dilation: Size = 1) -> Tensor:
     """The largest value of every window, ``stride`` apart (default: kernel_size); padding counts as -inf."""
     return primitives.max_pool(input, **_pooling("max_pool2d", input, kernel_size, stride, padding, dilation))
 
 
-def avg_pool2d(input, kernel_size, stride=None, padding=0, count_include_pad=True):
+def avg_pool2d(input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size | str = 0,
+               count_include_pad: bool = True) -> Tensor:
     """The mean of every window, stride apart (default: kernel_size); padding counts as zeros unless told otherwise."""
     window = _pooling("avg_pool2d", input, kernel_size, stride, padding)
     total = primitives.window_sum(input, **window)
@@ -296,7 +304,7 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, count_include_pad=Tru
     return total / primitives.window_sum(np.ones((1, 1, *input.shape[2:]), input.dtype), **window)
 
 
-def flatten(x, start_dim=1):
+def flatten(x: Tensor, start_dim: int = 1) -> Tensor:
     """Merge the axes from ``start_dim`` on: (N, C, H, W) -> (N, C * H * W)."""
     if x.ndim == start_dim + 1:
         return x
@@ -304,26 +312,27 @@ def flatten(x, start_dim=1):
 
 
 # ---- regularization ----
-def check_probability(p):
+def check_probability(p: float) -> float:
     """``p`` itself, or ValueError if it is not between 0 and 1."""
     if not 0 <= p <= 1:
         raise ValueError(f"the probability of dropping must be between 0 and 1, got {p}")
     return p
 
 
-def keep_mask(shape, p, dtype, generator=None):
+def keep_mask(shape: tuple[int, ...], p: float, dtype, generator: Chance = None) -> np.ndarray:
     """Ones, and zeros with probability ``p``."""
     return ((generator or default_generator()).random(shape, np.float32) >= check_probability(p)).astype(dtype)
 
 
-def dropout(x, p=0.5, training=True, generator=None):
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, generator: Chance = None) -> Tensor:
     """Zero each element with probability ``p`` and divide the others by 1 - p. Srivastava et al. 2014 (inverted)."""
     if check_probability(p) == 0 or not training:
         return x
     return x * (keep_mask(x.shape, p, x.dtype, generator) * (1 / (1 - p) if p < 1 else 0))
 
 
-def drop_connect(x, weight, bias=None, p=0.5, per_example=False, generator=None):
+def drop_connect(x: Tensor, weight: Tensor, bias: Tensor | None = None, p: float = 0.5, per_example: bool = False,
+                 generator: Chance = None) -> Tensor:
     """x @ (mask * weight) + bias: each weight dropped with probability ``p``. Wan et al. 2013.
 
     per_example: a mask for every row of x, as in the paper (N * in * out numbers), instead of one for the batch.
@@ -347,7 +356,9 @@ def _scale_shift(y, weight, bias, shape):
     return y if bias is None else y + bias.reshape(*shape)
 
 
-def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None,
+               weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
+               eps: float = 1e-5) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias per channel, statistics over batch and space. Ioffe & Szegedy 2015.
 
     x: (N, C) or (N, C, ...). In training the batch's own statistics are used, and ``momentum`` of them is mixed
@@ -368,7 +379,8 @@ def batch_norm(x, running_mean=None, running_var=None, weight=None, bias=None, t
     return _standardize(x, axes, eps, weight, bias, shape)
 
 
-def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, ``normalized_shape``. Ba et al. 2016."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if x.shape[-len(shape):] != shape:

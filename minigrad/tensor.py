@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import getitem
 
 import numpy as np
@@ -115,7 +116,7 @@ class Tensor(ArrayMethods, InPlace):
             self.node.grad = g
 
     # ---- differentiation ----
-    def backward(self, gradient=None, retain_graph=None, create_graph=False):
+    def backward(self, gradient=None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Add d(self)/d(leaf) to ``.grad`` of every leaf behind this Tensor.
 
         gradient: of the final result with respect to self; needed unless self is a single number. retain_graph: keep
@@ -124,7 +125,7 @@ class Tensor(ArrayMethods, InPlace):
         for node, g in _pull([self], [gradient], None, retain_graph, create_graph).items():
             node.grad = g if node.grad is None else node.grad + g
 
-    def register_hook(self, hook):
+    def register_hook(self, hook: Callable) -> Callable:
         """Call ``hook(g)`` with this Tensor's complete gradient; what it returns, unless None, replaces g.
 
         Returns a function that removes the hook.
@@ -144,13 +145,13 @@ class Tensor(ArrayMethods, InPlace):
         node.hooks = [*node.hooks, call]
         return remove
 
-    def retain_grad(self):
+    def retain_grad(self) -> None:
         """Have `backward` fill ``.grad`` although this is not a leaf."""
         if not self.requires_grad:
             raise RuntimeError("a Tensor that does not require grad gets no gradient to retain")
         self.node.retains_grad = True
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Forget the accumulated gradient."""
         self.grad = None
 
@@ -252,7 +253,7 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad, dtype, name)
 
 
-def grad(y, xs, create_graph=False, retain_graph=None, gradient=None):
+def grad(y, xs, create_graph=False, retain_graph=None, gradient=None) -> Tensor | list[Tensor]:
     """d(y)/d(x) for each x in ``xs``, as Tensors (one, if xs is one Tensor); ``.grad`` is left alone.
 
     y: a Tensor, or a list whose vector-Jacobian products with the list ``gradient`` are added. xs: leaves or other

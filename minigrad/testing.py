@@ -6,6 +6,8 @@ All raise `GradientError`, an AssertionError, so a call is a complete test. See 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .tensor import Tensor, grad
@@ -20,7 +22,8 @@ class GradientError(AssertionError):
     """A derivative is wrong. The message says of what, of which order, and by how much."""
 
 
-def gradcheck(f, *inputs, order=2, eps=1e-6, rtol=1e-5, atol=1e-7, seed=0):
+def gradcheck(f: Callable, *inputs, order: int = 2, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7,
+              seed: int | np.random.Generator = 0) -> None:
     """Compare the derivatives of ``f`` up to ``order`` with central differences, at the point ``inputs``.
 
     For each input x, with random directions u (of f's output y) and v (of x), the two sides of
@@ -43,12 +46,13 @@ def gradcheck(f, *inputs, order=2, eps=1e-6, rtol=1e-5, atol=1e-7, seed=0):
     _check(f, inputs, range(1, order + 1), eps, rtol, atol, np.random.default_rng(seed))
 
 
-def gradgradcheck(f, *inputs, eps=1e-6, rtol=1e-5, atol=1e-7, seed=0):
+def gradgradcheck(f: Callable, *inputs, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7,
+                  seed: int | np.random.Generator = 0) -> None:
     """The second order of `gradcheck` alone: for an f whose first derivative is known to be right."""
     _check(f, inputs, (2,), eps, rtol, atol, np.random.default_rng(seed))
 
 
-def check_rule_paths(f, *inputs, seed=0):
+def check_rule_paths(f: Callable, *inputs, seed: int = 0) -> None:
     """The same rules run on arrays (create_graph=False) and on Tensors (True): both must give the same gradient.
 
     inputs keep their dtype. Raises GradientError if shape or dtype differ, or values by more than a few roundings.
@@ -68,7 +72,7 @@ def check_rule_paths(f, *inputs, seed=0):
                                 f"{np.abs(a.data - t.data).max():g}")
 
 
-def check_hessian_symmetry(f, *inputs, rtol=1e-9, atol=1e-12, seed=0):
+def check_hessian_symmetry(f: Callable, *inputs, rtol: float = 1e-9, atol: float = 1e-12, seed: int = 0) -> None:
     """Second derivatives commute: a^T H b = b^T H a for random a, b and the Hessian H of w . f, for random w.
 
     H is over all inputs together, so mixed derivatives are compared as well, without any finite difference. Raises
@@ -94,7 +98,7 @@ def check_hessian_symmetry(f, *inputs, rtol=1e-9, atol=1e-12, seed=0):
         raise GradientError(f"{_name(f)}: the Hessian is not symmetric: a^T H b = {left:.10g}, b^T H a = {right:.10g}")
 
 
-def check_adjoint(forward, adjoint, x, y, rtol=1e-10):
+def check_adjoint(forward: Callable, adjoint: Callable, x, y, rtol: float = 1e-10) -> None:
     """The dot test of a linear map and its adjoint: <A x, y> = <x, A^T y>, for ``forward`` A and ``adjoint`` A^T.
 
     x, y: random arrays (or Tensors) of the shapes of A's input and output; a map that is not linear fails as well.
