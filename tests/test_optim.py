@@ -1,0 +1,290 @@
+"""The shell of the optimizers: groups, hooks, state, blocks, and what it refuses. Their paths are in test_parity.py."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from minigrad import Parameter, Tensor, nn, optim
+from minigrad.optim.optimizer import BLOCK
+
+EVERY = {
+    "sgd": lambda ps: optim.SGD(ps, lr=0.1),
+    "sgd, momentum": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "sgd, nesterov": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True),
+    "momentum": lambda ps: optim.Momentum(ps, lr=0.1),
+    "nag": lambda ps: optim.NAG(ps, lr=0.1),
+    "adagrad": lambda ps: optim.Adagrad(ps, lr=0.1, lr_decay=0.1, initial_accumulator_value=0.5),
+    "rmsprop": lambda ps: optim.RMSprop(ps, lr=0.01),
+    "rmsprop, all": lambda ps: optim.RMSprop(ps, lr=0.01, momentum=0.5, centered=True),
+    "adadelta": lambda ps: optim.Adadelta(ps),
+    "adam": lambda ps: optim.Adam(ps, lr=0.01),
+    "adam, amsgrad": lambda ps: optim.Adam(ps, lr=0.01, amsgrad=True, weight_decay=0.1),
+}
+every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
+
+
+def weights(seed=0, dtype=np.float64, shapes=((), (3,), (4, 3))):
+    rng = np.random.default_rng(seed)
+    return [Parameter(np.asarray(rng.standard_normal(s), dtype)) for s in shapes]
+
+
+def give_gradients(params, seed):
+    rng = np.random.default_rng(seed)
+    for p in params:
+        p.grad = Tensor(np.asarray(rng.standard_normal(p.shape), p.dtype))
+
+
+def run(optimizer, params, seeds):
+    for seed in seeds:
+        give_gradients(params, seed)
+        optimizer.step()
+    return [p.data.copy() for p in params]
+
+
+# ---- every optimizer ----
+@every
+def test_a_run_resumed_from_its_state_is_the_run_itself_to_the_bit(make):
+    whole = weights()
+    expected = run(make(whole), whole, range(6))
+    first = weights()
+    optimizer = make(first)
+    run(optimizer, first, range(3))
+    state, second = optimizer.state_dict(), [Parameter(p.data.copy()) for p in first]
+    kept = copy.deepcopy(state)
+    resumed = make(second)
+    resumed.load_state_dict(state)
+    found = run(resumed, second, range(3, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected))
+    run(optimizer, first, range(9))
+    for i, slots in state["state"].items():  # neither run reached into the saved state
+        assert all(np.array_equal(slots[k], kept["state"][i][k]) for k in slots)
+
+
+@every
+def test_float32_stays_float32(make):
+    params = weights(dtype=np.float32)
+    optimizer = make(params)
+    run(optimizer, params, range(3))
+    assert all(p.dtype == np.float32 for p in params)
+    arrays = [v for s in optimizer.state.values() for v in s.values() if isinstance(v, np.ndarray)]
+    assert all(a.dtype == np.float32 for a in arrays)
+
+
+@every
+@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 7])
+def test_blocks_give_what_the_whole_gives(make, size, monkeypatch):
+    blocks = weights(shapes=[(size,)])
+    found = run(make(blocks), blocks, range(2))
+    monkeypatch.setattr("minigrad.optim.optimizer.BLOCK", 10 * size)
+    whole = weights(shapes=[(size,)])
+    assert np.array_equal(found[0], run(make(whole), whole, range(2))[0])
+
+
+@every
+def test_memory_order_does_not_matter(make):
+    plain, turned = weights(shapes=[(4, 3)]), weights(shapes=[(4, 3)])
+    turned[0].data = np.asfortranarray(turned[0].data)
+    a, b = make(plain), make(turned)
+    for seed in range(3):
+        give_gradients(plain, seed)
+        turned[0].grad = Tensor(np.asfortranarray(plain[0].grad.data))
+        a.step()
+        b.step()
+    assert np.array_equal(plain[0].data, turned[0].data)
+
+
+@every
+def test_maximize_is_the_negated_gradient(make):
+    up, down = weights(), weights()
+    a, b = make(up), make(down)
+    for group in a.param_groups:
+        group["maximize"], group["weight_decay"] = True, 0
+    for group in b.param_groups:
+        group["weight_decay"] = 0
+    for seed in range(3):
+        give_gradients(up, seed)
+        for p, q in zip(up, down):
+            q.grad = -p.grad
+        a.step()
+        b.step()
+    assert all(np.array_equal(p.data, q.data) for p, q in zip(up, down))
+
+
+@every
+def test_zero_gradients_are_finite_steps_and_nan_shows(make):
+    params = weights(shapes=[(3,)])
+    optimizer = make(params)
+    params[0].grad = Tensor(np.zeros(3))
+    optimizer.step()
+    assert np.isfinite(params[0].data).all()
+    params[0].grad = Tensor(np.array([np.nan, 0.0, 0.0]))
+    optimizer.step()
+    assert np.isnan(params[0].data).tolist() == [True, False, False]
+
+
+@every
+def test_a_replaced_weight_is_the_one_that_is_trained(make):
+    params = weights(shapes=[(3,)])
+    optimizer = make(params)
+    run(optimizer, params, [0])
+    old = params[0].data
+    params[0].data = np.ones(3)
+    kept = old.copy()
+    run(optimizer, params, [1])
+    assert np.array_equal(old, kept)
+    assert not np.array_equal(params[0].data, np.ones(3))
+
+
+def test_momentum_is_sgds_for_a_constant_rate_and_not_for_a_changing_one():
+    for make, other, nesterov in ((optim.Momentum, optim.SGD, False), (optim.NAG, optim.SGD, True)):
+        for change, equal in ((1.0, True), (0.5, False)):
+            a, b = weights(), weights()
+            x, y = make(a, lr=0.1), other(b, lr=0.1, momentum=0.9, nesterov=nesterov)
+            run(x, a, range(3)), run(y, b, range(3))
+            x.lr = y.lr = 0.1 * change
+            found, expected = run(x, a, range(3, 6)), run(y, b, range(3, 6))
+            assert all(np.allclose(f, e, 1e-12, 1e-14) for f, e in zip(found, expected)) is equal
+
+
+# ---- groups and steps ----
+def test_groups_have_their_own_hyper_parameters():
+    a, b = weights(shapes=[(2,), (2,)])
+    optimizer = optim.SGD([{"params": a}, {"params": [b], "lr": 0.5}], lr=0.1)
+    a.grad = b.grad = Tensor(np.ones(2))
+    before = a.data.copy(), b.data.copy()
+    optimizer.step()
+    np.testing.assert_allclose(before[0] - a.data, 0.1)
+    np.testing.assert_allclose(before[1] - b.data, 0.5)
+    assert optimizer.lr == 0.1
+    optimizer.lr = 0.2
+    assert [g["lr"] for g in optimizer.param_groups] == [0.2, 0.2]
+    extra = Parameter(np.ones(1))
+    optimizer.add_param_group({"params": [("extra", extra)], "lr": 1.0})
+    extra.grad = Tensor([1.0])
+    optimizer.step()
+    assert extra.item() == 0
+
+
+def test_what_has_no_gradient_is_left_alone():
+    a, b = weights(shapes=[(2,), (2,)])
+    optimizer = optim.Adam([a, b])
+    a.grad = Tensor(np.ones(2))
+    before = b.data.copy()
+    optimizer.step()
+    assert np.array_equal(b.data, before) and b not in optimizer.state
+    optimizer.zero_grad()
+    assert a.grad is None
+
+
+def test_a_closure_computes_the_loss_even_under_no_grad():
+    from minigrad import no_grad
+    w = Parameter(np.array([3.0]))
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+    with no_grad():
+        loss = optimizer.step(closure)
+    assert loss.item() == 9 and w.item() == pytest.approx(2.4)
+
+
+def test_hooks_and_clipping():
+    w = Parameter(np.zeros(2))
+    optimizer = optim.SGD([w], lr=1.0)
+    optimizer.gradient_hooks.append(optim.clip_norm(1.0))
+    w.grad = Tensor(np.array([3.0, 4.0]))
+    optimizer.step()
+    np.testing.assert_allclose(w.data, [-0.6, -0.8])
+    optimizer.gradient_hooks[:] = [optim.clip_value(0.5), lambda params, grads: [2 * g for g in grads]]
+    optimizer.step()
+    np.testing.assert_allclose(w.data, [-1.6, -1.8])
+    assert optim.clip_grad_norm_([w], 2.5) == 5
+    np.testing.assert_allclose(w.grad.data, [1.5, 2.0])
+    optim.clip_grad_value_(w, 1.75)
+    np.testing.assert_allclose(w.grad.data, [1.5, 1.75])
+    with pytest.raises(ValueError, match="max_norm must be positive, got 0"):
+        optim.clip_grad_norm_(w, 0)
+
+
+def test_weight_decay_is_coupled():
+    w = Parameter(np.array([2.0]))
+    w.grad = Tensor(np.zeros(1))
+    optim.SGD([w], lr=0.1, weight_decay=0.5).step()
+    assert w.item() == pytest.approx(2 - 0.1 * 0.5 * 2)
+
+
+def test_a_step_between_two_backwards_is_noticed():
+    model = nn.Dense(3, 2)
+    loss = (model(Tensor(np.ones((1, 3), np.float32))) ** 2).sum()
+    loss.backward(retain_graph=True)
+    optim.SGD(model.parameters(), lr=0.1).step()
+    with pytest.raises(RuntimeError, match=r"changed in place .*before optimizer\.step\(\)"):
+        loss.backward()
+
+
+# ---- what is refused ----
+@pytest.mark.parametrize("arguments, message", [
+    ({"lr": -1.0}, "Adam: lr must be finite and at least 0, got -1.0"),
+    ({"lr": float("nan")}, "lr must be finite"),
+    ({"eps": float("inf")}, "eps must be finite"),
+    ({"betas": (0.9, 1.0)}, r"betas must be finite and in \[0, 1\), got \(0.9, 1.0\)"),
+    ({"weight_decay": -0.1}, "weight_decay must be finite and at least 0"),
+])
+def test_hyper_parameters_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        optim.Adam(weights(), **arguments)
+
+
+def test_parameters_that_cannot_be_trained():
+    a, b = weights(shapes=[(2,), (2,)])
+    with pytest.raises(ValueError, match="got no parameters"):
+        optim.SGD([])
+    with pytest.raises(ValueError, match=r"parameter 1 \(2,\) is there twice"):
+        optim.SGD([a, a])
+    with pytest.raises(ValueError, match="is there twice"):
+        optim.SGD([{"params": a}, {"params": [b, a]}])
+    with pytest.raises(TypeError, match="trains leaf Tensors"):
+        optim.SGD([a * 2])
+    with pytest.raises(TypeError, match="trains leaf Tensors"):
+        optim.SGD([np.ones(2)])
+    with pytest.raises(ValueError, match="does not require grad, so it would never be updated"):
+        optim.SGD([Tensor(np.ones(2))])
+    with pytest.raises(ValueError, match=r"SGD has no hyper-parameter momentun; it has .*momentum"):
+        optim.SGD([{"params": a, "momentun": 0.9}])
+    with pytest.raises(TypeError, match="momentun"):
+        optim.SGD([a], momentun=0.9)
+    with pytest.raises(ValueError, match="nesterov needs momentum > 0"):
+        optim.SGD([a], nesterov=True)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    params = weights()
+    adam = optim.Adam(params)
+    run(adam, params, [0])
+    state = adam.state_dict()
+    sgd = optim.SGD(params, momentum=0.9)
+    with pytest.raises(ValueError, match="is it another optimizer's"):
+        sgd.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"groups of \[3\] parameters, the optimizer has \[2\]"):
+        optim.Adam(params[:2]).load_state_dict(state)
+    other = optim.Adam(weights(shapes=[(), (3,), (3, 4)]))
+    with pytest.raises(ValueError, match=r"m of parameter 2 has shape \(4, 3\), the parameter \(3, 4\)"):
+        other.load_state_dict(state)
+    assert not other.state and not sgd.state
+
+
+def test_by_name_takes_any_case():
+    assert optim.by_name("NAG") is optim.NAG and optim.by_name("rms-prop") is optim.RMSprop
+    with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; there are .*adam.*sgd"):
+        optim.by_name("adamm")
+
+
+def test_repr():
+    assert repr(optim.Momentum(weights(), lr=0.5)) == (
+        "Momentum(lr=0.5, momentum=0.9, weight_decay=0, maximize=False (3 parameters))")
