@@ -5,7 +5,8 @@ Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules
 
 from . import checkpoint, data, derivatives, functional, metrics, models, nn, optim, primitives, train
 from .derivatives.basics import logsumexp
-from .graph import primitive, rule
+from .dispatch import primitive
+from .graph import rule
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .random import default_generator, manual_seed
 from .tensor import Parameter, Tensor, grad

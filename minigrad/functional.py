@@ -13,7 +13,7 @@ import numpy as np
 from . import primitives
 from .derivatives.basics import logsumexp
 from .derivatives.special import erf, sigmoid
-from .graph import primitive
+from .dispatch import primitive
 from .random import default_generator
 from .tensor import Tensor
 

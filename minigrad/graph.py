@@ -67,24 +67,6 @@ def rule(key, *rules, forward=None, broadcasts=None, bind=None):
     table[key] = Op(key, rules[0] if isinstance(rules[0], Each) else rules, forward or key, broadcasts, bind)
 
 
-def primitive(*rules, broadcasts=False):
-    """Decorate a function of arrays so that it takes Tensors too, with these rules (see docs/adding-an-op.md).
-
-    Positional arguments are its inputs, keyword arguments are static. A rule may call it on arrays (first order) or on
-    Tensors (when the gradient is itself differentiated).
-    """
-    def enter(forward):
-        @functools.wraps(forward)
-        def dispatch(*args, **static):
-            for a in args:
-                if type(a) is not np.ndarray and hasattr(a, "node"):
-                    return a.record(dispatch, *args, **static)
-            return forward(*args, **static)
-        rule(dispatch, *rules, forward=forward, broadcasts=broadcasts)
-        return dispatch
-    return enter
-
-
 class Node:
     """One application of an op. A record without a pointer to its Tensor: no reference cycles, nothing to break.
 
@@ -157,6 +139,8 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
                     raise ValueError(f"a rule of {op.name} gave shape {d.shape} for an input of shape {x.shape}")
                 d = unbroadcast(d, x.shape)
             if d.dtype != x.dtype:
+                if d.dtype.kind == "c":
+                    raise TypeError(f"{op.name} computed with complex numbers: they cannot carry a gradient yet")
                 d = d.astype(x.dtype)
             grads[parent] = grads[parent] + d if parent in grads else d  # never +=: a rule may hand g itself to two
         if not retain_graph:
@@ -202,7 +186,8 @@ def _saved(node):
             f"backward over {node!r} a second time: the first freed its values. Call it with retain_graph=True the "
             "first time, add the losses and call backward once, or compute the loss again")
     if node.born < _last_change:
-        for v in node.values:
+        static = (v for s in node.static.values() for v in (s if type(s) is tuple else (s,)))
+        for v in (*node.values, *static):
             if isinstance(v, np.ndarray) and _changed.get(id(_owner(v)), 0) > node.born:
                 raise RuntimeError(
                     f"a value of shape {v.shape} that {node!r} saved for backward was changed in place after it was "

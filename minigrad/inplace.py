@@ -6,7 +6,8 @@ from operator import iadd, imul, isub, itruediv
 
 import numpy as np
 
-from .graph import changed, primitive
+from .dispatch import primitive
+from .graph import changed
 from .mode import mode
 
 
@@ -60,8 +61,8 @@ class InPlace:
             by = "" if self.is_leaf else f", made by {self.node.op.name}"
             raise RuntimeError(f"this is a view{by}: assigning a recorded value into it would not reach what it views. "
                                "Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
-        new = assign(self, value, index=index)
-        self.data, self.node = new.data, new.node
+        new = assign(self, value, index=self.plain(index))
+        self._data, self.node = new.data, new.node
 
     def _is_view(self):
         return any(np.may_share_memory(self.data, x) for x in (self.node.values or ())[1:])

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from . import kernels
-from .graph import primitive, rule
+from .dispatch import primitive
+from .graph import rule
 
 # ---- x[index] and its adjoint, which adds where an index repeats ----
 rule(operator.getitem, lambda g, y, x, index: scatter_add(g, index=index, shape=x.shape),

@@ -19,19 +19,19 @@ def record(key, *inputs, **static):
     values, parents, tracked = [], [], False
     for x in inputs:
         if isinstance(x, Tensor):
-            values.append(x.data)
+            values.append(x._data)
             node = x.node
             parents.append(node)
             if node is not None and node.requires_grad:
                 tracked = True
         else:
-            values.append(np.asarray(x) if type(x) is list or type(x) is tuple else x)
+            values.append(np.asarray(x, np.float32) if type(x) is list or type(x) is tuple else x)
             parents.append(None)
     y = op.forward(*values, **static)
     if type(y) is not np.ndarray:
         y = np.asarray(y)
     t = _new(Tensor)
-    t.data = y
+    t._data = y
     t.node = Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None
     return t
 
@@ -49,26 +49,40 @@ class Tensor(ArrayMethods, InPlace):
     """A multi-dimensional array that remembers how it was computed, so that `backward` can apply the chain rule.
 
     data: Python numbers and lists become float32; arrays keep their dtype and share their memory.
-    requires_grad: make it a leaf, to whose ``.grad`` `backward` adds. Floating-point and complex dtypes only.
+    requires_grad: make it a leaf, to whose ``.grad`` `backward` adds. Real floating-point dtypes only.
     name: shown in pictures and messages.
     """
 
-    __slots__ = ("__weakref__", "data", "node")
+    __slots__ = ("__weakref__", "_data", "node")
 
     def __init__(self, data, requires_grad=False, dtype=None, name=None):
         if isinstance(data, Tensor):
             data = data.numpy()
-        self.data, self.node = np.asarray(data, dtype), None
+        self._data, self.node = np.asarray(data, dtype), None
         if self.dtype.kind not in "biufc":
             raise TypeError(f"a Tensor holds numbers or booleans, not dtype {self.dtype} ({data!r:.60})")
         if dtype is None and not isinstance(data, (np.ndarray, np.generic)):
-            self.data = self.data.astype(np.complex64 if self.dtype.kind == "c" else np.float32)
+            self._data = self.data.astype(np.complex64 if self.dtype.kind == "c" else np.float32)
         self.requires_grad = requires_grad
         if name is not None:
             self.name = name
 
     plain, record = staticmethod(_plain), staticmethod(record)
     is_leaf = property(lambda self: self.node is None or self.node.op is None)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array. Settable, with an array or a Tensor that does not require grad, behind the graph's back."""
+        return self._data
+
+    @data.setter
+    def data(self, value):
+        value = np.asarray(_values(value))
+        if value is self._data:
+            changed(value)  # t.data -= x writes in place, then comes here
+        elif self.node is not None and self.is_leaf:
+            self.node.shape = value.shape
+        self._data = value
 
     @property
     def requires_grad(self) -> bool:
@@ -79,12 +93,13 @@ class Tensor(ArrayMethods, InPlace):
     def requires_grad(self, wanted):
         if not self.is_leaf:
             raise RuntimeError("requires_grad can be changed on a leaf only; t.detach() gives this value as a constant")
-        if wanted and self.dtype.kind not in "fc":
-            raise TypeError(f"only floating-point Tensors can require grad, this one is {self.dtype}: "
+        if wanted and self.dtype.kind != "f":
+            raise TypeError(f"only real floating-point Tensors can require grad, this one is {self.dtype}: "
                             "use t.astype(np.float32) first")
-        if wanted != self.requires_grad:
-            name, self.node = self.name, Node(None, (), None, None, self.shape) if wanted else None
-            self.name = name
+        if self.node is not None:
+            self.node.requires_grad = bool(wanted)
+        elif wanted:
+            self.node = Node(None, (), None, None, self.shape)
 
     @property
     def name(self) -> str | None:
@@ -306,7 +321,7 @@ def _lift(x, node):
 
 def _wrap(data, node):
     t = _new(Tensor)
-    t.data = data
+    t._data = data
     t.node = node
     return t
 

@@ -298,4 +298,5 @@ for how in ({"mode": "constant"}, {"mode": "edge"}, {"mode": "reflect"}, {"mode"
 sample(np.pad, (3,), pad_width=1, constant_values=2.0)
 sample(np.split, (6, 2), indices_or_sections=3)
 sample(np.split, (2, 6), indices_or_sections=[1, 4], axis=-1)
-sample(np.array_split, (6,), indices_or_sections=2)
+sample(np.array_split, (5,), indices_or_sections=2)
+sample(np.split, (5, 2), indices_or_sections=[3, 1])

@@ -21,8 +21,8 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix("__ini
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 # From the bottom up: a module imports only from rooms before its own, and from its own.
-ROOMS = ["kernels", "graph", "mode", "methods", "inplace", "tensor", "primitives", "derivatives", "random", "calculus",
-         "functional", "nn", "optim", "data", "models", "checkpoint", "metrics", "progress", "train", "images",
+ROOMS = ["kernels", "graph", "dispatch", "mode", "methods", "inplace", "tensor", "primitives", "derivatives", "random",
+         "calculus", "functional", "nn", "optim", "data", "models", "checkpoint", "metrics", "progress", "train", "images",
          "testing", "viz", "cli", "__main__"]
 
 

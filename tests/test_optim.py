@@ -253,7 +253,7 @@ def test_parameters_that_cannot_be_trained():
         optim.SGD([a * 2])
     with pytest.raises(TypeError, match="trains leaf Tensors"):
         optim.SGD([np.ones(2)])
-    with pytest.raises(ValueError, match="does not require grad, so it would never be updated"):
+    with pytest.raises(ValueError, match="no parameter requires grad, so none would ever be updated"):
         optim.SGD([Tensor(np.ones(2))])
     with pytest.raises(ValueError, match=r"SGD has no hyper-parameter momentun; it has .*momentum"):
         optim.SGD([{"params": a, "momentun": 0.9}])

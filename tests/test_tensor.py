@@ -57,7 +57,7 @@ def test_ragged_lists_are_refused():
 
 @pytest.mark.parametrize("data", [np.ones(2, int), np.ones(2, bool)])
 def test_integers_cannot_require_grad(data):
-    with pytest.raises(TypeError, match=r"only floating-point Tensors can require grad.*astype\(np\.float32\)"):
+    with pytest.raises(TypeError, match=r"only real floating-point Tensors can require grad.*astype\(np\.float32\)"):
         Tensor(data, requires_grad=True)
 
 

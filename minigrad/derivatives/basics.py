@@ -12,7 +12,8 @@ import operator
 
 import numpy as np
 
-from ..graph import primitive, rule, unbroadcast
+from ..dispatch import primitive
+from ..graph import rule, unbroadcast
 
 
 def zero(g, *_): return np.zeros_like(g)
@@ -23,7 +24,7 @@ rule(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
 rule(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
 rule(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 rule(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
-rule(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor(a / b))
+rule(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b))
 rule(np.floor_divide, zero, zero)
 rule(np.power,  # 0 * 0**-1 at a = b = 0 and log(0) at a = 0 would be NaN: both are 0 there
      lambda g, y, a, b: g * (b * (a if np.all(b != 0) else np.where((a == 0) & (b == 0), 1, a)) ** (b - 1)),

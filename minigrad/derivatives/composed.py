@@ -34,14 +34,16 @@ def composite(*functions):
     return enter
 
 
-@composite(np.split, np.array_split)
-def _split(x, indices_or_sections, axis=0):
-    if np.ndim(indices_or_sections) == 0 and x.shape[axis] % indices_or_sections:
-        raise ValueError(f"axis {axis} of length {x.shape[axis]} does not split into {indices_or_sections} equal parts")
-    parts = np.split(np.arange(x.shape[axis]), indices_or_sections)
-    ends = np.cumsum([len(p) for p in parts]).tolist()
-    lead = (slice(None),) * (axis % x.ndim)
-    return [x[(*lead, slice(end - len(p), end))] for p, end in zip(parts, ends)]
+def _split_by(split):
+    @composite(split)
+    def made(x, indices_or_sections, axis=0):
+        lead = (slice(None),) * (axis % x.ndim)
+        parts = split(np.arange(x.shape[axis]), indices_or_sections)
+        return [x[(*lead, slice(p[0], p[-1] + 1) if len(p) else slice(0))] for p in parts]
+
+
+_split_by(np.split)
+_split_by(np.array_split)
 
 
 @composite(np.dot)

@@ -33,7 +33,7 @@ class Module:
         for name, value in self._children():
             path = f"{prefix}.{name}" if prefix else name
             if name in self._buffers:
-                yield path, value
+                yield path, value.data if isinstance(value, Tensor) else value
             else:
                 yield from _walk_value(path, value)
 
@@ -50,7 +50,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, parameter), shared ones once, under their first name."""
-        return _unique((n, v) for n, v in self._walk() if isinstance(v, Tensor))
+        return _unique((n, v) for n, v in self._walk() if isinstance(v, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, shared ones once: what an optimizer takes."""
@@ -89,7 +89,8 @@ class Module:
             raise ValueError(f"this state does not fit {type(self).__name__}; {'; '.join(problems)}")
         for name, value in mine.items():
             if name in state:
-                new = np.array(state[name].numpy() if isinstance(state[name], Tensor) else state[name], value.dtype)
+                new = np.array(state[name].numpy() if isinstance(state[name], Tensor) else state[name], value.dtype,
+                               order="C")
                 if isinstance(value, Tensor):
                     value.data = new
                 else:

@@ -21,7 +21,7 @@ class Adagrad(Optimizer):
                          initial_accumulator_value=initial_accumulator_value, eps=eps)
 
     def init_slot(self, name, w, group):
-        return np.full_like(w, group["initial_accumulator_value"])
+        return np.full_like(w, group["initial_accumulator_value"], order="C")
 
     @staticmethod
     def update(w, g, h, lr, lr_decay, eps, t):

@@ -48,6 +48,8 @@ class Optimizer:
         groups = params if isinstance(params[0], dict) else [{"params": params}]
         for group in groups:
             self.add_param_group(group)
+        if not any(p.requires_grad for group in self.param_groups for p in group["params"]):
+            raise ValueError(f"{type(self).__name__}: no parameter requires grad, so none would ever be updated")
 
     def add_param_group(self, group: dict) -> None:
         """Add parameters with hyper-parameters of their own; what the group does not set is the optimizer's default."""
@@ -62,8 +64,6 @@ class Optimizer:
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.is_leaf:
                 raise TypeError(f"{name} trains leaf Tensors, parameter {i} is {p!r:.60}")
-            if not p.requires_grad:
-                raise ValueError(f"{name}: parameter {i} {p.shape} does not require grad, so it would never be updated")
             if id(p) in known:
                 raise ValueError(f"{name}: parameter {i} {p.shape} is there twice; it would be updated twice a step")
             known.add(id(p))
@@ -76,6 +76,8 @@ class Optimizer:
         for key, value in group.items():
             numbers = value if key == "betas" else [value]
             for v in numbers if key != "params" else ():
+                if key in ("lr", "weight_decay", "eps") and not isinstance(v, (int, float)):
+                    raise TypeError(f"{type(self).__name__}: {key} must be a number, got {v!r}")
                 if isinstance(v, (int, float)) and not (v >= 0 and math.isfinite(v) and (key != "betas" or v < 1)):
                     raise ValueError(f"{type(self).__name__}: {key} must be finite and "
                                      f"{'in [0, 1)' if key == 'betas' else 'at least 0'}, got {value}")
@@ -90,25 +92,22 @@ class Optimizer:
         work = []
         for group in self.param_groups:
             known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
+            known["unused"] = self.unused(group)
             work += [(p, known) for p in group["params"] if p.grad is not None]
         grads = [p.grad.data for p, _ in work]
         for hook in self.gradient_hooks:
             grads = hook([p for p, _ in work], grads)
-        for (p, group), g in zip(work, grads):
-            self._update(p, g, group)
+        for (p, known), g in zip(work, grads):
+            self._update(p, g, known)
         return loss
 
-    def _update(self, p, g, group):
-        state = self.state.get(p)
-        if state is None:
-            unused = self.unused(group)
-            state = self.state[p] = {"step": 0}
-            state |= {s: None if s in unused else self.init_slot(s, p.data, group) for s in self.slots}
+    def _update(self, p, g, known):
+        state = self.state.setdefault(p, {"step": 0})
         state["step"] += 1
-        scalars = [state["step"] if name == "t" else group[name] for name in self._scalars]
-        decay, maximize = group["weight_decay"], group["maximize"]
+        scalars = [state["step"] if name == "t" else known[name] for name in self._scalars]
+        decay, maximize = known["weight_decay"], known["maximize"]
         g = g.reshape(-1) if self.elementwise else g
-        for part, w, *slots in self._blocks_of(p, state):
+        for part, w, *slots in self._blocks_of(p, state, known):
             d = g[part]
             if maximize:
                 d = -d
@@ -117,20 +116,24 @@ class Optimizer:
             self.update(w, d, *slots, *scalars)
         graph.changed(p.data)
 
-    def _blocks_of(self, p, state):
-        """(slice, the weights there, the slots there) for all of p: views, made again when p holds another array."""
-        weights, blocks = self._blocks.get(p, (None, None))
-        if weights is not p.data:
+    def _blocks_of(self, p, state, known):
+        """(slice, the weights there, the slots there) for all of p: views, made anew when p or its slots are others."""
+        weights, unused, blocks = self._blocks.get(p, (None, None, None))
+        if weights is not p.data or unused != known["unused"]:
             if not (p.data.flags.c_contiguous and p.data.flags.writeable):
                 p.data = np.array(p.data, order="C")
-            arrays = [p.data, *(state[s] for s in self.slots)]
+            arrays = [p.data]
+            for s in self.slots:
+                if s not in known["unused"] and state.get(s) is None:
+                    state[s] = self.init_slot(s, p.data, known)
+                arrays.append(None if s in known["unused"] else state[s])
             if self.elementwise:
                 flat = [a if a is None else a.reshape(-1) for a in arrays]
                 parts = [slice(lo, lo + BLOCK) for lo in range(0, p.size, BLOCK)]
                 blocks = [(part, *(a if a is None else a[part] for a in flat)) for part in parts]
             else:
                 blocks = [(..., *arrays)]
-            self._blocks[p] = p.data, blocks
+            self._blocks[p] = p.data, known["unused"], blocks
         return blocks
 
     def unused(self, group: dict) -> tuple[str, ...]:
@@ -139,7 +142,7 @@ class Optimizer:
 
     def init_slot(self, name: str, w: np.ndarray, group: dict) -> np.ndarray:
         """The array that slot ``name`` starts with: zeros."""
-        return np.zeros_like(w)
+        return np.zeros_like(w, order="C")
 
     # ---- what users touch ----
     def zero_grad(self) -> None:
@@ -176,7 +179,7 @@ class Optimizer:
         new = {}
         for i, slots in state["state"].items():
             p = params[int(i)]
-            if set(slots) != {"step", *self.slots}:
+            if not {"step"} <= set(slots) <= {"step", *self.slots}:
                 raise ValueError(f"this state has {sorted(slots)}, {type(self).__name__} keeps "
                                  f"{sorted({'step', *self.slots})}: is it another optimizer's?")
             for name, value in slots.items():

@@ -1,0 +1,45 @@
+"""`primitive`: a function of arrays becomes one of Tensors too. An op of your own starts here."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import numpy as np
+
+from .graph import rule
+
+
+def primitive(*rules, broadcasts=False):
+    """Decorate a function of arrays so that it takes Tensors too, with these rules (see docs/adding-an-op.md).
+
+    Its first arguments, one for each rule, are inputs and passed by position; the others are static. A rule may call it
+    on arrays (first order) or on Tensors (when the gradient is itself differentiated). Raises TypeError for a function
+    with fewer arguments than rules, and for a Tensor that is passed as anything but an input.
+    """
+    n = len(rules)
+
+    def enter(forward):
+        parameters = inspect.signature(forward).parameters if callable(forward) else {}
+        names = [k for k, p in parameters.items() if p.kind is not p.VAR_POSITIONAL]
+        if not any(map(callable, rules)) or len(names) == len(parameters) < n:
+            raise TypeError("primitive wants a rule for each input: @primitive(lambda g, y, x: ...) above def f(x)")
+
+        @functools.wraps(forward)
+        def dispatch(*args, **static):
+            if len(args) > n:
+                if len(args) > len(parameters):
+                    raise TypeError(f"{forward.__name__} has {n} rules, one for each input, but got {len(args)} inputs")
+                static.update(zip(names[n:], args[n:]))
+                args = args[:n]
+            for k, v in static.items():
+                if hasattr(v, "node") or k in names[:n]:
+                    raise TypeError(f"{forward.__name__}: {', '.join(names[:n])} must be passed by position, and "
+                                    f"nothing else can be a Tensor (got {k}=)")
+            for a in args:
+                if type(a) is not np.ndarray and hasattr(a, "node"):
+                    return a.record(dispatch, *args, **static)
+            return forward(*args, **static)
+        rule(dispatch, *rules, forward=forward, broadcasts=broadcasts)
+        return dispatch
+    return enter
