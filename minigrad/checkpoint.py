@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,12 +45,12 @@ class Checkpoint:
     def build(self) -> Module:
         """The model itself, if it is one of `minigrad.models`, in evaluation mode; ModelFileError if it is not."""
         recipe = self.metadata.get("model")
-        if not isinstance(recipe, dict) or recipe.get("name") not in models.MODELS:
+        if not isinstance(recipe, dict) or recipe.get("name") not in list(models.MODELS):
             raise ModelFileError(f"{self.path} does not say which of minigrad.models it is: make the model yourself, "
                                  "then model.load_state_dict(checkpoint.load(path).state)")
         try:
             model = models.build(recipe["name"], **recipe.get("arguments", {}))
-        except (TypeError, ValueError, MemoryError) as error:
+        except Exception as error:  # a damaged file can ask for anything
             raise ModelFileError(f"{self.path} describes a model that cannot be built: {error}") from error
         self.restore(model)
         return model.eval()
@@ -62,7 +61,7 @@ class Checkpoint:
             model.load_state_dict(self.state)
             if optimizer is not None:
                 self._restore_optimizer(optimizer)
-        except ValueError as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise ModelFileError(f"{self.path}: {error}") from error
 
     def _restore_optimizer(self, optimizer):
@@ -118,7 +117,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     arrays, text = (_read_npz if path.suffix == ".npz" else _read_safetensors)(path)
     try:
         extra = {key: _unpack(_parsed(value), arrays) for key, value in text.items()}
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a model of minigrad's: its metadata is damaged ({error!r})") from error
     optimizer = extra.pop("optimizer_state", None)
     state = {name: value for name, value in arrays.items() if not name.startswith(OPTIMIZER)}
@@ -203,7 +202,7 @@ def _read_safetensors(path):
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, TypeError, KeyError, AttributeError) as error:
+    except (SafetensorError, TypeError, KeyError, AttributeError, ValueError, MemoryError) as error:
         raise ModelFileError(_diagnosis(path, error)) from error
 
 
@@ -216,7 +215,7 @@ def _diagnosis(path, error):
                 entries = json.loads(begin[8:] + file.read(header - 1))
                 whole = 8 + header + max((v["data_offsets"][1] for k, v in entries.items() if k != "__metadata__"),
                                          default=0)
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
                 whole = 8 + header
             if size < whole:
                 return f"{path} is truncated: {size:,} bytes are there of {whole:,} or more; copy or train it again"
@@ -228,7 +227,9 @@ def _read_npz(path):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         text = json.loads(str(arrays.pop(JSON_IN_NPZ, "{}")))
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError, NotImplementedError) as error:
+        if not isinstance(text, dict):
+            raise TypeError(f"its metadata is {text!r:.40}")
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         with open(path, "rb") as file:
             cut = file.read(2) == b"PK"
         raise ModelFileError(f"{path} is {'truncated or damaged' if cut else 'not an npz file'} ({error})") from error

@@ -253,6 +253,7 @@ class _Run:
         self.epochs, self.schedule, self.metadata = epochs, schedule, metadata
         self.history, self.step, self.sums = History(), 0, _Sums()
         self.lrs = [group["lr"] for group in optimizer.param_groups]
+        self.set_lrs = []  # what the last step set, to notice a change from outside
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
         self.whole = Whole()
@@ -281,8 +282,11 @@ class _Run:
     def _step(self, x, y):
         done = (len(self.history) * len(self.loader) + self.step) / (self.epochs * len(self.loader))
         factor = self.schedule(done)
-        for group, lr in zip(self.optimizer.param_groups, self.lrs):
-            group["lr"] = lr * factor
+        for i, group in enumerate(self.optimizer.param_groups):
+            if self.set_lrs and group["lr"] != self.set_lrs[i]:  # a callback did: go on from there
+                self.lrs[i] *= group["lr"] / self.set_lrs[i] if self.set_lrs[i] else 1
+            group["lr"] = self.lrs[i] * factor
+        self.set_lrs = [group["lr"] for group in self.optimizer.param_groups]
         first = []
 
         def closure():

@@ -224,3 +224,20 @@ def test_metadata_is_json_in_plain_sight(tmp_path):
     raw = path.read_bytes()
     header = json.loads(raw[8:8 + struct.unpack("<Q", raw[:8])[0]])
     assert json.loads(header["__metadata__"]["model"])["arguments"]["hidden"] == [2]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_a_flipped_byte_is_a_model_file_error_or_nothing(tmp_path, suffix):
+    path, rng = tmp_path / f"m{suffix}", np.random.default_rng(0)
+    model = models.mlp(in_features=4, hidden=[3], classes=2)
+    checkpoint.save(path, model, optim.Adam(model.parameters()))
+    whole, refused = path.read_bytes(), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged[:rng.integers(1, len(whole))] if rng.random() < 0.2 else damaged)
+        try:
+            checkpoint.load(path).build()
+        except checkpoint.ModelFileError:
+            refused += 1
+    assert refused > 60

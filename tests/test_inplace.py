@@ -299,3 +299,28 @@ def test_memory_that_is_used_again_is_not_mistaken():
         fresh = Tensor(np.full(3, 2.0))
         loss = (w * fresh).sum()
         assert grad(loss, w).tolist() == [2, 2, 2]
+
+
+def test_an_index_changed_after_it_was_used_is_noticed():
+    x, i = Tensor(np.arange(3.0), requires_grad=True), Tensor(np.array([0, 1]))
+    y = (x[i] * np.array([1.0, 10.0])).sum()
+    i += 1
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_data_takes_the_result_of_arithmetic_with_gradients():
+    w = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    (w * w).sum().backward()
+    w.data = w.data - 0.5 * w.grad
+    assert type(w.data) is np.ndarray and w.data.tolist() == [0, 0]
+    with pytest.raises(TypeError, match="detach"):
+        w.data = w * 2
+
+
+def test_data_changed_in_place_by_an_array_is_noticed():
+    w = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    y = (w * w).sum()
+    w.data -= np.ones(2)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from samples import call, samples
 
-from minigrad import Tensor, grad
+from minigrad import Tensor, grad, primitive
+from minigrad import functional as F
 
 
 def leaf(value):
@@ -176,3 +177,21 @@ def test_a_number_may_be_taken_out_explicitly():
     losses = np.zeros(2)
     losses[0] = (leaf(3.0) * 2)
     assert losses[0] == 6 and float(leaf(3.0)) == 3 and np.float64(leaf(3.0).item()) == 3
+
+
+def test_a_primitive_takes_its_inputs_by_position_and_the_rest_either_way():
+    x = Tensor(np.array([[0.0, 1.0]]), requires_grad=True)
+    with pytest.raises(TypeError, match="relu: x must be passed by position"):
+        F.relu(x=x)
+    with pytest.raises(TypeError, match="by position"):
+        F.softmax(np.ones(2), axis=Tensor(1))
+    assert np.array_equal(F.softmax(x, 0).data, F.softmax(x, axis=0).data)
+
+
+def test_a_primitive_without_rules_is_refused_where_it_is_made():
+    with pytest.raises(TypeError, match="wants a rule for each input"):
+        primitive()(np.exp)
+    with pytest.raises(TypeError, match="wants a rule for each input"):
+        primitive(lambda x: x)(np.ones(2))
+    with pytest.raises(TypeError, match="wants a rule for each input"):
+        primitive(lambda g, y, a: g, lambda g, y, a: g)(lambda a: a)

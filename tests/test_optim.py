@@ -288,3 +288,36 @@ def test_by_name_takes_any_case():
 def test_repr():
     assert repr(optim.Momentum(weights(), lr=0.5)) == (
         "Momentum(lr=0.5, momentum=0.9, weight_decay=0, maximize=False (3 parameters))")
+
+
+def test_the_state_of_a_weight_in_fortran_order_is_kept():
+    w, v = Parameter(np.ones((3, 2)).T), Parameter(np.ones((2, 3)))
+    a, b = optim.Adam([w]), optim.Adam([v])
+    assert not w.data.flags.c_contiguous
+    run(a, [w], range(3)), run(b, [v], range(3))
+    assert np.array_equal(w.data, v.data)
+    assert np.array_equal(a.state[w]["m"], b.state[v]["m"]) and a.state[w]["m"].any()
+
+
+def test_a_slot_appears_when_it_is_needed():
+    w = Parameter(np.zeros(2))
+    optimizer = optim.SGD([w], lr=1.0)
+    w.grad = Tensor(np.ones(2))
+    optimizer.step()
+    optimizer.param_groups[0]["momentum"] = 0.5
+    optimizer.step()
+    optimizer.step()
+    np.testing.assert_allclose(w.data, -1 - 1 - 1.5)
+
+
+def test_frozen_parameters_wait():
+    a, b = weights(shapes=[(2,), (2,)])
+    b.requires_grad = False
+    optimizer = optim.SGD([a, b], lr=0.1)
+    (a * b).sum().backward()
+    optimizer.step()
+    before = b.data.copy()
+    b.requires_grad = True
+    (a * b).sum().backward()
+    optimizer.step()
+    assert not np.array_equal(b.data, before)

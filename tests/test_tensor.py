@@ -310,3 +310,30 @@ def test_values_beside_lists():
     for y, expected in ((x * [3.0, 4.0], [3, 4]), ([3.0, 4.0] * x, [3, 4]), (x @ [3.0, 4.0], [3, 4]),
                         (x ** [1.0, 2.0], [1, 4]), (np.concatenate([[0.0], x]), [1, 1])):
         np.testing.assert_array_equal(grad(y.sum(), x).data, expected)
+
+
+def test_freezing_between_forward_and_backward_keeps_the_leaf():
+    w = Tensor(np.array([3.0]), requires_grad=True)
+    y = w * w
+    w.requires_grad = False
+    w.requires_grad = True
+    y.backward()
+    assert w.grad.item() == 6
+
+
+def test_complex_numbers_carry_no_gradient():
+    with pytest.raises(TypeError, match="real floating-point"):
+        Tensor(np.ones(2, complex), requires_grad=True)
+    x = Tensor(np.array([1.0]), requires_grad=True)
+    with pytest.raises(TypeError, match="complex numbers"):
+        abs(x * (1 + 2j)).backward()
+
+
+def test_lists_are_float32_in_operators_too():
+    assert (Tensor([1, 2]) + [1, 2]).dtype == np.float32
+
+
+def test_remainder_by_what_does_not_divide_exactly():
+    a, b = (Tensor(np.float64(v), requires_grad=True) for v in (1.0, 0.1))
+    (a % b).backward()
+    assert b.grad.item() == -9  # 1 // 0.1 is 9, though floor(1 / 0.1) is 10

@@ -316,3 +316,14 @@ def test_on_a_terminal_a_bar_fits_the_line(monkeypatch, capsys):
     bars = [line for line in shown if "%|" in line]
     assert any("epoch 2/2 100%" in bar and "loss" in bar and "acc" in bar and "/s" in bar for bar in bars)
     assert max(map(len, shown)) <= 80
+
+
+def test_a_callback_may_change_the_learning_rate():
+    model = nn.Dense(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=0.8)
+
+    def halve(model, history):
+        optimizer.lr *= 0.5
+    x, y = np.ones((4, 2), np.float32), np.zeros(4, np.int64)
+    history = train.fit(model, (x, y), optimizer, epochs=3, callbacks=[halve], progress=False)
+    assert history["lr"] == [0.8, 0.4, 0.2]
