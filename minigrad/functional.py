@@ -41,6 +41,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     try:
         return x @ weight if bias is None else _affine(x, weight, bias)
     except ValueError:
+        if x.shape[-1:] == weight.shape[:1]:
+            raise  # the bias does not fit
         raise ValueError(f"linear: input {x.shape} does not end in the {weight.shape[0]} features that weight "
                          f"{weight.shape} expects; is something to be flattened first?") from None
 
@@ -141,6 +143,7 @@ def cross_entropy(input: Tensor, target: Tensor | np.ndarray, weight=None, ignor
     """
     z = input = input if isinstance(input, Tensor) else Tensor(input)
     labels = target.data if isinstance(target, Tensor) else np.asarray(target)
+    labels = labels.astype(np.int64) if labels.dtype == bool else labels
     shape, classes = labels.shape, input.shape[min(1, input.ndim - 1)]
     if labels.dtype.kind == "f":
         if shape != input.shape:

@@ -81,7 +81,12 @@ class DataLoader:
             x, *rest = self.dataset[rows if order is None else order[rows]]
             if self.transform is not None:
                 x = self.transform(x)
-            yield tuple(Tensor(array) for array in (x, *rest))
+            batch = x, *rest
+            if order is None:  # slices of the data itself: writing to a batch must not change it
+                batch = tuple(array.view() for array in batch)
+                for array in batch:
+                    array.flags.writeable = False
+            yield tuple(map(Tensor, batch))
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle})"
