@@ -863,7 +863,7 @@ def test_scaler_arguments():
 
 def test_writing_to_an_unshuffled_batch_does_not_change_the_data():
     x = np.zeros((4, 2), np.float32)
-    batch, _ = next(iter(DataLoader((x, np.zeros(4, np.int64)), batch_size=2)))
+    batch, _ = next(iter(data.DataLoader((x, np.zeros(4, np.int64)), batch_size=2)))
     with pytest.raises(ValueError, match="read-only"):
         batch += 1
     assert not x.any() and batch.data.base is not None
