@@ -20,9 +20,10 @@ def primitive(*rules, broadcasts=False):
     n = len(rules)
 
     def enter(forward):
-        parameters = inspect.signature(forward).parameters if callable(forward) else {}
+        usable = callable(forward) and any(map(callable, rules))
+        parameters = inspect.signature(forward).parameters if usable else {}
         names = [k for k, p in parameters.items() if p.kind is not p.VAR_POSITIONAL]
-        if not any(map(callable, rules)) or len(names) == len(parameters) < n:
+        if not usable or len(names) == len(parameters) < n:
             raise TypeError("primitive wants a rule for each input: @primitive(lambda g, y, x: ...) above def f(x)")
 
         @functools.wraps(forward)

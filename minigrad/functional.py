@@ -143,10 +143,10 @@ def cross_entropy(input: Tensor, target: Tensor | np.ndarray, weight=None, ignor
     """
     z = input = input if isinstance(input, Tensor) else Tensor(input)
     labels = target.data if isinstance(target, Tensor) else np.asarray(target)
-    labels = labels.astype(np.int64) if labels.dtype == bool else labels
-    shape, classes = labels.shape, input.shape[min(1, input.ndim - 1)]
-    if labels.dtype.kind == "f":
-        if shape != input.shape:
+    shape, kind, size = labels.shape, labels.dtype.kind, input.shape
+    classes = size[1 if len(size) > 1 else 0]
+    if kind == "f":
+        if shape != size:
             raise ValueError(f"cross_entropy: probabilities of shape {shape} for logits of shape {input.shape}; "
                              "class indices must be integers")
         p = target if isinstance(target, Tensor) else labels
@@ -155,11 +155,12 @@ def cross_entropy(input: Tensor, target: Tensor | np.ndarray, weight=None, ignor
         p = p if weight is None else p * _constant(weight)
         loss = -(p * log_softmax(z if input.ndim <= 2 else np.moveaxis(z, 1, -1))).sum(axis=-1)
         return loss.sum() / max(loss.size, 1) if reduction == "mean" else _reduce(loss, reduction)
-    expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
+    expected = () if len(size) == 1 else size[:1] + size[2:]
     if shape != expected:
-        raise ValueError(f"cross_entropy: class indices of shape {shape} for logits of shape {input.shape}; "
+        raise ValueError(f"cross_entropy: class indices of shape {shape} for logits of shape {size}; "
                          f"expected {expected}")
-    if input.ndim != 2:
+    labels = labels.astype(np.int64) if kind == "b" else labels
+    if len(size) != 2:
         z, labels = (z if input.ndim < 2 else np.moveaxis(z, 1, -1)).reshape(-1, classes), labels.reshape(-1)
     counts = None
     largest = np.maximum.reduce(labels.astype(np.uint64), initial=0)  # unsigned, a negative one is huge

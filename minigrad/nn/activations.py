@@ -9,8 +9,7 @@ from .module import Module
 class ReLU(Module):
     """max(x, 0)."""
 
-    def forward(self, x):
-        return F.relu(x)
+    forward = staticmethod(F.relu)
 
 
 class LeakyReLU(Module):
@@ -29,15 +28,13 @@ class LeakyReLU(Module):
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
-    def forward(self, x):
-        return F.sigmoid(x)
+    forward = staticmethod(F.sigmoid)
 
 
 class Tanh(Module):
     """The hyperbolic tangent."""
 
-    def forward(self, x):
-        return F.tanh(x)
+    forward = staticmethod(F.tanh)
 
 
 class GELU(Module):
