@@ -16,7 +16,9 @@ from ..dispatch import primitive
 from ..graph import rule, unbroadcast
 
 
-def zero(g, *_): return np.zeros_like(g)
+def zero(g, *_):
+    """The rule of what is locally constant."""
+    return np.zeros_like(g)
 
 
 # ---- arithmetic ----
