@@ -30,4 +30,4 @@ class Adam(Optimizer):
         if v_max is not None:
             v_max[...] = np.maximum(v_max, v)
             v = v_max
-        w -= lr * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + eps)
+        w -= lr / (1 - beta1 ** t) * m / (np.sqrt(v / (1 - beta2 ** t)) + eps)

@@ -12,7 +12,7 @@ import numpy as np
 def adam(w, g, m, v, lr, beta1, beta2, eps, t):
     m += (1 - beta1) * (g - m)
     v += (1 - beta2) * (g * g - v)
-    w -= lr * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + eps)
+    w -= lr / (1 - beta1 ** t) * m / (np.sqrt(v / (1 - beta2 ** t)) + eps)
 
 
 class Trainer:
