@@ -138,7 +138,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
                 if not op.broadcasts:
                     raise ValueError(f"a rule of {op.name} gave shape {d.shape} for an input of shape {x.shape}")
                 d = unbroadcast(d, x.shape)
-            if d.dtype != x.dtype:
+            if d.dtype is not x.dtype and d.dtype != x.dtype:
                 if d.dtype.kind == "c":
                     raise TypeError(f"{op.name} computed with complex numbers: they cannot carry a gradient yet")
                 d = d.astype(x.dtype)

@@ -306,10 +306,10 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         found = pullback(seeds, targets, retain_graph, _lift if create_graph else None)
         taken = {id(_plain(g)) for g in seeds.values()}
         for node, g in found.items():  # a rule may hand on a view, or one array to two inputs
-            g = found[node] = _tensor(g)
-            if g.data.base is not None or id(g.data) in taken:
+            g = found[node] = _wrap(g, None) if type(g) is np.ndarray else _tensor(g)
+            if g._data.base is not None or id(g._data) in taken:
                 g = found[node] = g.copy()
-            taken.add(id(g.data))
+            taken.add(id(g._data))
         return found
     finally:
         mode.recording = recording

@@ -321,3 +321,11 @@ def test_frozen_parameters_wait():
     (a * b).sum().backward()
     optimizer.step()
     assert not np.array_equal(b.data, before)
+
+
+def test_a_parameter_that_never_required_grad_is_skipped():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2), requires_grad=False)
+    optimizer = optim.SGD([a, b], lr=1.0)
+    (a * b).sum().backward()
+    optimizer.step()
+    assert a.data.tolist() == [0, 0] and b.data.tolist() == [1, 1]

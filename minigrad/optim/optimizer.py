@@ -94,7 +94,7 @@ class Optimizer:
             known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
             known["unused"] = self.unused(group)
             work += [(p, known) for p in group["params"] if p.grad is not None]
-        grads = [p.grad.data for p, _ in work]
+        grads = [p.node.grad.data for p, _ in work]
         for hook in self.gradient_hooks:
             grads = hook([p for p, _ in work], grads)
         for (p, known), g in zip(work, grads):
