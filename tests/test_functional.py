@@ -256,14 +256,21 @@ def test_the_first_of_equal_maxima_takes_the_gradient(kwargs, expected):
     assert_array_equal(x.grad.data[0, 0], expected)
 
 
-def test_max_pool_hands_on_nan():
+def test_max_pool_hands_on_nan_and_its_gradient():
     x = np.arange(16.0).reshape(1, 1, 4, 4)
     x[0, 0, 0, 1] = np.nan
     x = Tensor(x, requires_grad=True)
     y = F.max_pool2d(x, 2)
     assert_array_equal(y.data[0, 0], [[np.nan, 7], [13, 15]])
     y.sum().backward()
-    assert_array_equal(x.grad.data[0, 0, 2:], [[0, 0, 0, 0], [0, 1, 0, 1]])
+    assert_array_equal(x.grad.data[0, 0], [[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 1]])
+
+
+def test_padding_of_max_pool_takes_no_gradient():
+    """Also where it is equal to what it surrounds."""
+    x = Tensor(np.full((1, 1, 2, 2), -np.inf), requires_grad=True)
+    F.max_pool2d(x, 2, 1, 1).sum().backward()
+    assert_array_equal(x.grad.data[0, 0], [[4, 2], [2, 1]])
 
 
 # ---- what the functions are ----

@@ -103,6 +103,7 @@ def test_normal(name, shape):
     assert abs(z.mean()) < 4 / math.sqrt(z.size)
     assert abs(z.var() - 1) < 4 * math.sqrt(2 / z.size)
     assert abs((np.abs(z) < 1).mean() - 0.6827) < 4 * math.sqrt(0.6827 * 0.3173 / z.size)  # and normal it is
+    assert_allclose(w.data, std * init.normal_(empty(*shape), generator=rng()).data, 1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -114,6 +115,7 @@ def test_uniform(name, shape):
     assert 0.99 < np.abs(u).max() <= 1 and u.min() < -0.99 and u.max() > 0.99
     assert abs(u.mean()) < 4 / math.sqrt(3 * u.size)
     assert abs((np.abs(u) < 0.5).mean() - 0.5) < 4 * 0.5 / math.sqrt(u.size)
+    assert_allclose(w.data, bound * init.uniform_(empty(*shape), -1, 1, rng()).data, 1e-9)
 
 
 def test_normal_has_the_mean_it_is_given():

@@ -279,6 +279,98 @@ def test_a_state_that_does_not_fit_changes_nothing():
     assert not other.state and not sgd.state
 
 
+@pytest.mark.parametrize("make, other", [
+    (lambda ps: optim.Momentum(ps), lambda ps: optim.SGD(ps, momentum=0.9)),  # v of the other sign, without the lr
+    (lambda ps: optim.SGD(ps), lambda ps: optim.Adam(ps)),
+    (lambda ps: optim.Adadelta(ps), lambda ps: optim.RMSprop(ps)),
+])
+def test_a_state_whose_slots_would_fit_is_refused_too(make, other):
+    params = weights()
+    first, second = make(params), other(params)
+    run(first, params, [0])
+    before = copy.deepcopy(second.defaults)
+    with pytest.raises(ValueError, match="is it another optimizer's"):
+        second.load_state_dict(first.state_dict())
+    assert not second.state and second.defaults == before
+    assert {k: v for k, v in second.param_groups[0].items() if k != "params"} == before
+
+
+def test_a_loaded_state_brings_its_hyper_parameters():
+    params = weights()
+    first, second = optim.Adam(params, lr=0.3, betas=(0.5, 0.6)), optim.Adam(params)
+    second.load_state_dict(first.state_dict())
+    assert second.lr == 0.3 and second.param_groups[0]["betas"] == (0.5, 0.6)
+    assert second.param_groups[0]["params"][0] is params[0]
+
+
+@pytest.mark.parametrize("lr", [-1, float("nan"), float("inf")])
+def test_a_rate_out_of_range_is_refused_when_it_is_set(lr):
+    optimizer = optim.SGD([{"params": p} for p in weights()], lr=0.1)
+    with pytest.raises(ValueError, match="SGD: lr must be finite and at least 0"):
+        optimizer.lr = lr
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1] * 3
+
+
+def test_a_group_that_is_added_is_checked():
+    a, b = weights(shapes=[(2,), (2,)])
+    optimizer = optim.Adam([a])
+    for group, message in (({"params": a}, "is there twice"), ({"params": b, "betas": (1.0, 0.9)}, "betas"),
+                           ({"params": b, "momentum": 0.9}, "no hyper-parameter momentum")):
+        with pytest.raises(ValueError, match=message):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_hook_that_loses_a_gradient_is_an_error():
+    params = weights()
+    optimizer = optim.SGD(params)
+    optimizer.gradient_hooks.append(lambda params, grads: grads[:-1])
+    give_gradients(params, 0)
+    with pytest.raises(ValueError, match="shorter"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clipping_keeps_the_dtype_and_small_gradients(dtype):
+    params = weights(dtype=dtype)
+    give_gradients(params, 0)
+    before = [p.grad.data.copy() for p in params]
+    norm = np.sqrt(sum((g.astype(float) ** 2).sum() for g in before))
+    assert optim.clip_grad_norm_((p for p in params), 100.0) == pytest.approx(norm, rel=1e-6)
+    assert all(np.array_equal(p.grad.data, g) for p, g in zip(params, before))
+    optim.clip_grad_norm_(params, 0.5)
+    assert all(p.grad.dtype == dtype for p in params)
+    assert optim.clip_grad_norm_(params, 1.0) == pytest.approx(0.5, rel=1e-6)
+    hooked = optim.clip_norm(0.5)(params, before)
+    assert all(np.allclose(p.grad.data, h, 1e-6) and h.dtype == dtype for p, h in zip(params, hooked))
+
+
+@every
+def test_strided_weights_and_gradients(make):
+    base = np.arange(48.0).reshape(6, 8)
+    strided, plain = Parameter(base[::2, ::3]), Parameter(base[::2, ::3].copy())
+    a, b = make([strided]), make([plain])
+    kept = base.copy()
+    for seed in range(3):
+        give_gradients([plain], seed)
+        wide = np.zeros((3, 6))
+        wide[:, ::2] = plain.grad.data
+        strided.grad = Tensor(wide[:, ::2])
+        a.step()
+        b.step()
+    assert np.array_equal(strided.data, plain.data)
+    assert np.array_equal(base, kept)  # it was copied first: what it was a view of is not written to
+
+
+def test_every_optimizer_is_there_by_name():
+    for name in set(optim.__all__) - {"Optimizer", "by_name"}:
+        if isinstance(getattr(optim, name), type):
+            for spelling in (name, name.lower(), name.upper()):
+                assert optim.by_name(spelling) is getattr(optim, name)
+    with pytest.raises(ValueError, match="no optimizer called 'optimizer'"):
+        optim.by_name("optimizer")
+
+
 def test_by_name_takes_any_case():
     assert optim.by_name("NAG") is optim.NAG and optim.by_name("rms-prop") is optim.RMSprop
     with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; there are .*adam.*sgd"):
@@ -329,3 +421,14 @@ def test_a_parameter_that_never_required_grad_is_skipped():
     (a * b).sum().backward()
     optimizer.step()
     assert a.data.tolist() == [0, 0] and b.data.tolist() == [1, 1]
+
+
+def test_numpys_numbers_are_numbers():
+    w = Parameter(np.ones(1, np.float32))
+    w.grad = Tensor([1.0])
+    optim.SGD([w], lr=np.float32(0.5)).step()
+    assert w.item() == 0.5 and w.dtype == np.float32
+    with pytest.raises(ValueError, match="lr must be finite"):
+        optim.SGD([w], lr=np.float32(-1))
+    with pytest.raises(TypeError, match=r"lr must be a number, got '0\.1'"):
+        optim.SGD([w], lr="0.1")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable
+from numbers import Real
 
 import numpy as np
 
@@ -76,9 +77,9 @@ class Optimizer:
         for key, value in group.items():
             numbers = value if key == "betas" else [value]
             for v in numbers if key != "params" else ():
-                if key in ("lr", "weight_decay", "eps") and not isinstance(v, (int, float)):
+                if key in ("lr", "weight_decay", "eps") and not isinstance(v, Real):
                     raise TypeError(f"{type(self).__name__}: {key} must be a number, got {v!r}")
-                if isinstance(v, (int, float)) and not (v >= 0 and math.isfinite(v) and (key != "betas" or v < 1)):
+                if isinstance(v, Real) and not (v >= 0 and math.isfinite(v) and (key != "betas" or v < 1)):
                     raise ValueError(f"{type(self).__name__}: {key} must be finite and "
                                      f"{'in [0, 1)' if key == 'betas' else 'at least 0'}, got {value}")
 
@@ -97,7 +98,7 @@ class Optimizer:
         grads = [p.node.grad.data for p, _ in work]
         for hook in self.gradient_hooks:
             grads = hook([p for p, _ in work], grads)
-        for (p, known), g in zip(work, grads):
+        for (p, known), g in zip(work, grads, strict=True):
             self._update(p, g, known)
         return loss
 
@@ -175,6 +176,9 @@ class Optimizer:
         given = [len(g["params"]) for g in state["param_groups"]]
         if sizes != given:
             raise ValueError(f"this state is for groups of {given} parameters, the optimizer has {sizes}")
+        if any(group.keys() != saved.keys() for group, saved in zip(self.param_groups, state["param_groups"])):
+            raise ValueError(f"this state has {', '.join(state['param_groups'][0])}, {type(self).__name__} has "
+                             f"{', '.join(self.param_groups[0])}: is it another optimizer's?")
         params = [p for g in self.param_groups for p in g["params"]]
         new = {}
         for i, slots in state["state"].items():
