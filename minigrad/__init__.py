@@ -4,7 +4,7 @@ Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules
 """
 
 from . import checkpoint, data, derivatives, functional, metrics, models, nn, optim, primitives, train
-from .derivatives.basics import logsumexp
+from .derivatives.scans import logsumexp
 from .dispatch import primitive
 from .graph import rule
 from .mode import enable_grad, is_grad_enabled, no_grad

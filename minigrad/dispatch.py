@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 
 import numpy as np
 
@@ -44,3 +45,12 @@ def primitive(*rules, broadcasts=False):
         rule(dispatch, *rules, forward=forward, broadcasts=broadcasts)
         return dispatch
     return enter
+
+
+def of_scipy(ufunc):
+    """The name under which the composites hold our twin of a SciPy ufunc; None for what is not one.
+
+    By name, because SciPy is imported on first use.
+    """
+    name = ufunc.__name__ if isinstance(ufunc, np.ufunc) else ""
+    return f"scipy.special.{name}" if getattr(sys.modules.get("scipy.special"), name, None) is ufunc else None

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from . import primitives
-from .derivatives.basics import logsumexp
+from .derivatives.scans import logsumexp
 from .derivatives.special import erf, sigmoid
 from .dispatch import primitive
 from .random import default_generator

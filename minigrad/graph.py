@@ -103,11 +103,13 @@ def outputs_first(roots):
     return sorted(seen, key=operator.attrgetter("born"), reverse=True)
 
 
-def pullback(seeds, targets=None, retain_graph=False, lift=None):
+def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None):
     """The chain rule: from ``{output node: g}`` to ``{target node: gradient}``, one vector-Jacobian product a node.
 
     targets: the nodes asked for (only what leads to them is computed); None: all leaves, and nodes that retain grad.
     lift: ``(array, node) -> Tensor``. With it the same rules run on Tensors, so the gradient has a graph of its own.
+    watch: called as ``watch(node, x, g, d)`` with every product: how `detect_anomaly` looks on.
+    A complex gradient is dL/d(real part) - i dL/d(imaginary part) in here: then holomorphic rules need no conjugates.
     Raises RuntimeError when a value it needs was freed by an earlier backward or changed in place.
     """
     order, found, grads = outputs_first(seeds), {}, dict(seeds)
@@ -134,14 +136,14 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None):
             if targets is not None and parent not in useful:
                 continue  # what nobody needs is not computed: a first layer's input gradient is a whole GEMM
             d = rule(g, y, *inputs, **node.static)
+            if watch is not None:
+                watch(node, x, g, d)
             if d.shape != x.shape:
                 if not op.broadcasts:
                     raise ValueError(f"a rule of {op.name} gave shape {d.shape} for an input of shape {x.shape}")
                 d = unbroadcast(d, x.shape)
             if d.dtype is not x.dtype and d.dtype != x.dtype:
-                if d.dtype.kind == "c":
-                    raise TypeError(f"{op.name} computed with complex numbers: they cannot carry a gradient yet")
-                d = d.astype(x.dtype)
+                d = cast(d, x.dtype)
             grads[parent] = grads[parent] + d if parent in grads else d  # never +=: a rule may hand g itself to two
         if not retain_graph:
             node.values = None
@@ -157,6 +159,11 @@ def unbroadcast(g, shape):
     lead = g.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
     return g.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def cast(g, dtype):
+    """Undo a change of dtype: a real number that became complex is moved by the real part alone."""
+    return (np.real(g) if g.dtype.kind == "c" != dtype.kind else g).astype(dtype)
 
 
 _ticks = itertools.count(1)  # one for every node recorded and every change in place

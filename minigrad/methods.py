@@ -19,6 +19,11 @@ class ArrayMethods:
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
 
+    real = property(lambda self: np.real(self))
+    imag = property(lambda self: np.imag(self))
+
+    def conj(self): return np.conjugate(self) if self._data.dtype.kind == "c" else self
+    def conjugate(self): return self.conj()
     def item(self): return self.data.item()
     def tolist(self): return self.data.tolist()
     def __float__(self): return float(self.data)

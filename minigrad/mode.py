@@ -8,6 +8,7 @@ import threading
 
 class _Mode(threading.local):
     recording = True
+    watch = None  # who looks on: `detect_anomaly`
 
 
 mode = _Mode()

@@ -7,6 +7,7 @@ from operator import getitem
 
 import numpy as np
 
+from .dispatch import of_scipy
 from .graph import Node, changed, composites, constants, pullback, table
 from .inplace import InPlace
 from .methods import ArrayMethods
@@ -25,6 +26,8 @@ def record(key, *inputs, **static):
             if node is not None and node.requires_grad:
                 tracked = True
         else:
+            if hasattr(x, "record"):
+                return x.record(key, *inputs, **static)  # inside vmap
             values.append(np.asarray(x, np.float32) if type(x) is list or type(x) is tuple else x)
             parents.append(None)
     y = op.forward(*values, **static)
@@ -33,6 +36,8 @@ def record(key, *inputs, **static):
     t = _new(Tensor)
     t._data = y
     t.node = Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None
+    if mode.watch is not None:
+        mode.watch.forward(op, values, t)
     return t
 
 
@@ -49,7 +54,8 @@ class Tensor(ArrayMethods, InPlace):
     """A multi-dimensional array that remembers how it was computed, so that `backward` can apply the chain rule.
 
     data: Python numbers and lists become float32; arrays keep their dtype and share their memory.
-    requires_grad: make it a leaf, to whose ``.grad`` `backward` adds. Real floating-point dtypes only.
+    requires_grad: make it a leaf, to whose ``.grad`` `backward` adds. Floating-point dtypes only; the gradient with
+    respect to a complex z is dL/d(real z) + i dL/d(imag z), PyTorch's convention: L falls along -grad.
     name: shown in pictures and messages.
     """
 
@@ -93,8 +99,8 @@ class Tensor(ArrayMethods, InPlace):
     def requires_grad(self, wanted):
         if not self.is_leaf:
             raise RuntimeError("requires_grad can be changed on a leaf only; t.detach() gives this value as a constant")
-        if wanted and self.dtype.kind != "f":
-            raise TypeError(f"only real floating-point Tensors can require grad, this one is {self.dtype}: "
+        if wanted and self.dtype.kind not in "fc":
+            raise TypeError(f"only floating-point Tensors can require grad, this one is {self.dtype}: "
                             "use t.astype(np.float32) first")
         if self.node is not None:
             self.node.requires_grad = bool(wanted)
@@ -150,10 +156,10 @@ class Tensor(ArrayMethods, InPlace):
         node, shape = self.node, self.shape
 
         def call(g):
-            new = hook(_tensor(g))
+            new = hook(_tensor(g).conj())
             if new is not None and np.shape(new) != shape:
                 raise ValueError(f"a hook changed a gradient's shape from {shape} to {np.shape(new)}")
-            return g if new is None else new if isinstance(g, Tensor) else _plain(new)
+            return g if new is None else new.conj() if isinstance(g, Tensor) else np.conj(_plain(new))
 
         def remove():
             node.hooks = [h for h in node.hooks if h is not call]
@@ -217,8 +223,8 @@ class Tensor(ArrayMethods, InPlace):
         if function in table:
             inputs, static = table[function].bind(*args, **kwargs)
             return record(function, *inputs, **{k: _values(v) for k, v in static.items()})
-        if function in composites:
-            return composites[function](*args, **kwargs)
+        if made := composites.get(function) or composites.get(of_scipy(function)):
+            return made(*args, **kwargs)
         if function in constants:
             return function(*_plain(args), **_plain(kwargs))
         try:
@@ -298,15 +304,16 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         if g is not None and np.shape(g) != y.shape:
             raise ValueError(f"gradient has shape {np.shape(g)}, but the Tensor has {y.shape}")
         g = np.ones(y.shape, y.dtype) if g is None else g if isinstance(g, Tensor) else np.asarray(g, y.dtype)
-        g = _tensor(g) if create_graph else _plain(g)
+        g = (_tensor(g) if create_graph else _plain(g)).conj()
         seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
     retain_graph = create_graph if retain_graph is None else retain_graph
     recording, mode.recording = mode.recording, create_graph
     try:
-        found = pullback(seeds, targets, retain_graph, _lift if create_graph else None)
+        found = pullback(seeds, targets, retain_graph, _lift if create_graph else None,
+                         mode.watch and mode.watch.backward)
         taken = {id(_plain(g)) for g in seeds.values()}
         for node, g in found.items():  # a rule may hand on a view, or one array to two inputs
-            g = found[node] = _wrap(g, None) if type(g) is np.ndarray else _tensor(g)
+            g = found[node] = (_wrap(g, None) if type(g) is np.ndarray else _tensor(g)).conj()
             if g._data.base is not None or id(g._data) in taken:
                 g = found[node] = g.copy()
             taken.add(id(g._data))

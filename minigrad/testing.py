@@ -36,7 +36,8 @@ def gradcheck(f: Callable, *inputs, order: int = 2, eps: float = 1e-6, rtol: flo
 
     f: returns a Tensor, or a tuple or list of them, and must be smooth near the inputs (stay off kinks and ties by
     more than eps) and deterministic. inputs: floating-point Tensors, arrays and numbers are differentiated, as float64
-    Tensors of their own memory; all else is handed to f as it is. seed: an int, or a NumPy Generator.
+    Tensors of their own memory; all else is handed to f as it is. A complex number counts as its real and imaginary
+    part, so functions that are not holomorphic are checked as well. seed: an int, or a NumPy Generator.
 
     Raises GradientError, whose message names f, the order and the argument, and for inputs of at most 100 elements the
     worst single element with both numbers; TypeError if there is nothing to differentiate.
@@ -92,7 +93,7 @@ def check_hessian_symmetry(f: Callable, *inputs, rtol: float = 1e-9, atol: float
         return [h.data for h in grad(gs, [xs[i] for i in leaves], gradient=ds, retain_graph=True)]
     a, b = (np.concatenate([np.zeros(0), *(d.ravel() for d in v)]) for v in directions)
     ha, hb = (np.concatenate([np.zeros(0), *(h.ravel() for h in product(v))]) for v in directions)
-    left, right = a @ hb, b @ ha
+    left, right = np.vdot(a, hb).real, np.vdot(b, ha).real
     scale = np.linalg.norm(a) * np.linalg.norm(hb) + np.linalg.norm(b) * np.linalg.norm(ha)
     if not abs(left - right) <= atol + rtol * scale:
         raise GradientError(f"{_name(f)}: the Hessian is not symmetric: a^T H b = {left:.10g}, b^T H a = {right:.10g}")
@@ -132,10 +133,10 @@ def _compare(f, args, us, i, g, where, eps, rtol, atol, generator):
     """One argument: g against a central difference along a random direction."""
     def slope(v):
         ahead, behind = (_values(f, [*args[:i], args[i] + step * v, *args[i + 1:]]) for step in (eps, -eps))
-        return sum(np.vdot(u, p - m) for u, p, m in zip(us, ahead, behind)) / (2 * eps)
+        return sum(np.vdot(u, p - m).real for u, p, m in zip(us, ahead, behind)) / (2 * eps)
 
-    v = generator.standard_normal(args[i].shape)
-    ours, numeric = np.vdot(g, v), slope(v)
+    v, = _directions([args[i]], generator)
+    ours, numeric = np.vdot(g, v).real, slope(v)
     if abs(ours - numeric) <= atol + rtol * max(abs(ours), abs(numeric)):
         return
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(_values(f, args), _values(f, args))):
@@ -143,7 +144,10 @@ def _compare(f, args, us, i, g, where, eps, rtol, atol, generator):
                             "what is random in it")
     where = f"{where}, of shape {g.shape}, is wrong"
     if 0 < g.size <= SMALL:
-        slopes = np.array([slope(e.reshape(g.shape)) for e in np.eye(g.size)]).reshape(g.shape)
+        steps = [e.reshape(g.shape) for e in np.eye(g.size)]
+        slopes = np.array([slope(e) for e in steps]).reshape(g.shape)
+        if g.dtype.kind == "c":
+            slopes = slopes + 1j * np.array([slope(1j * e) for e in steps]).reshape(g.shape)
         gap = np.where(np.isfinite(g - slopes), np.abs(g - slopes), np.inf)
         worst = tuple(map(int, np.unravel_index(gap.argmax(), g.shape)))
         raise GradientError(f"{where}: at index {worst} the rules give {g[worst]:.10g}, a central difference "
@@ -174,7 +178,7 @@ def _outputs(f, xs):
     for y in ys:
         if not isinstance(y, (Tensor, np.ndarray, np.generic)):
             raise TypeError(f"{_name(f)} must return Tensors, not {type(y).__name__}")
-    return [y if isinstance(y, Tensor) else Tensor(y) for y in ys if y.dtype.kind == "f"]
+    return [y if isinstance(y, Tensor) else Tensor(y) for y in ys if y.dtype.kind in "fc"]
 
 
 def _values(f, args):
@@ -182,16 +186,20 @@ def _values(f, args):
 
 
 def _directions(ys, generator):
-    return [generator.standard_normal(y.shape).astype(y.dtype) for y in ys]
+    def draw(y):
+        v = generator.standard_normal(y.shape)
+        return (v if y.dtype.kind == "f" else v + 1j * generator.standard_normal(y.shape)).astype(y.dtype)
+    return [draw(y) for y in ys]
 
 
 def _is_floating(x):
-    return getattr(getattr(x, "dtype", None), "kind", None) == "f" or isinstance(x, float)
+    return isinstance(x, (float, complex)) or getattr(getattr(x, "dtype", None), "kind", "") in ("f", "c")
 
 
 def _float64(inputs):
-    """The floating-point inputs as float64 arrays of their own."""
-    return [np.array(x.data if isinstance(x, Tensor) else x, np.float64) if _is_floating(x) else x for x in inputs]
+    """The floating-point inputs as float64 or complex128 arrays of their own."""
+    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    return [np.array(x, np.result_type(x, np.float64)) if _is_floating(x) else x for x in arrays]
 
 
 def _leaves(f, args):

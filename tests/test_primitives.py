@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import convolutions, indices, pools, windowed
+from samples.basics import convolutions, indices, pools, windowed
 
 import minigrad.primitives as P
 from minigrad import Tensor, grad

@@ -1,5 +1,5 @@
 """The derivative table. Importing this package fills `minigrad.graph.table`."""
 
-from . import basics, composed, products, special
+from . import basics, complex, composed, products, scans, special
 
-__all__ = ["basics", "composed", "products", "special"]
+__all__ = ["basics", "complex", "composed", "products", "scans", "special"]

@@ -12,8 +12,7 @@ import operator
 
 import numpy as np
 
-from ..dispatch import primitive
-from ..graph import rule, unbroadcast
+from ..graph import cast, rule, unbroadcast
 
 
 def zero(g, *_):
@@ -30,13 +29,13 @@ rule(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b))
 rule(np.floor_divide, zero, zero)
 rule(np.power,  # 0 * 0**-1 at a = b = 0 and log(0) at a = 0 would be NaN: both are 0 there
      lambda g, y, a, b: g * (b * (a if np.all(b != 0) else np.where((a == 0) & (b == 0), 1, a)) ** (b - 1)),
-     lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1, a)).astype(y.dtype), forward=operator.pow)
+     lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1, a).astype(y.dtype)), forward=operator.pow)
 rule(np.negative, lambda g, y, x: -g)
 rule(np.positive, lambda g, y, x: g)
 rule(np.reciprocal, lambda g, y, x: -g * y * y)
 rule(np.square, lambda g, y, x: g * (2 * x))
 rule(np.sqrt, lambda g, y, x: g * 0.5 / y)  # infinite at 0
-rule(np.absolute, lambda g, y, x: g * np.sign(x))  # 0 at 0
+rule(np.absolute, lambda g, y, x: g * np.sign(x).conj())  # 0 at 0
 for flat in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
     rule(flat, zero)
 
@@ -89,9 +88,9 @@ rule(np.sum, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, 
 rule(np.mean, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis) / _count(y, x), x.shape),
      forward=np.ndarray.mean)
 rule(np.var, lambda g, y, x, axis=None, ddof=0, keepdims=False:
-     keep(g, x, axis) * (x - x.mean(axis, keepdims=True)) / ((_count(y, x) - ddof) / 2))
+     keep(g, x, axis) * (x - x.mean(axis, keepdims=True)).conj() / ((_count(y, x) - ddof) / 2))
 rule(np.std, lambda g, y, x, axis=None, ddof=0, keepdims=False:  # 0 where all are equal
-     keep(g / np.where(y == 0, 1, y), x, axis) * (x - x.mean(axis, keepdims=True)) / (_count(y, x) - ddof))
+     keep(g / np.where(y == 0, 1, y), x, axis) * (x - x.mean(axis, keepdims=True)).conj() / (_count(y, x) - ddof))
 
 
 def _extremum(g, y, x, axis=None, keepdims=False):
@@ -103,19 +102,6 @@ rule(np.max, _extremum, forward=np.ndarray.max)
 rule(np.min, _extremum, forward=np.ndarray.min)
 
 
-@primitive(lambda g, y, x, axis=None, keepdims=False: keep(g, x, axis) * np.exp(x - keep(_finite(y), x, axis)))
-def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(exp(x))) along ``axis``, without overflow; -inf where all are -inf (the gradient is 0 there)."""
-    top = _finite(np.max(x, axis=axis, keepdims=True))
-    with np.errstate(divide="ignore"):
-        y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
-    return y if keepdims else y.squeeze(axis)
-
-
-def _finite(x):
-    return np.where(np.isfinite(x), x, 0)
-
-
 # ---- shape: each is undone by another ----
 rule(np.reshape, lambda g, y, x, shape: g.reshape(x.shape), forward=lambda x, shape: x.reshape(shape))
 rule(np.squeeze, lambda g, y, x, axis=None: g.reshape(x.shape))
@@ -125,7 +111,7 @@ rule(np.swapaxes, lambda g, y, x, axis1, axis2: g.swapaxes(axis1, axis2))
 rule(np.moveaxis, lambda g, y, x, source, destination: np.moveaxis(g, destination, source))
 rule(np.flip, lambda g, y, x, axis=None: np.flip(g, axis))
 rule(np.copy, lambda g, y, x: g)
-rule(np.astype, lambda g, y, x, dtype: g.astype(x.dtype), forward=lambda x, dtype: x.astype(dtype),
+rule(np.astype, lambda g, y, x, dtype: cast(g, x.dtype), forward=lambda x, dtype: x.astype(dtype),
      bind=lambda x, dtype: ((x if np.dtype(dtype).kind in "fc" else x.detach(),), {"dtype": dtype}))
 rule(np.broadcast_to, lambda g, y, x, shape: unbroadcast(g, x.shape))
 

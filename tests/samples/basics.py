@@ -1,7 +1,4 @@
-"""Points at which every op of the table is tested: inputs away from kinks and ties, and static arguments.
-
-test_derivatives.py fails for an op without a sample here.
-"""
+"""Samples of the table's first rooms: basics, products, joining, primitives, functional."""
 
 from __future__ import annotations
 
@@ -13,45 +10,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import minigrad.functional as F
 import minigrad.primitives as P
-from minigrad.derivatives.basics import logsumexp
+from minigrad.derivatives.scans import logsumexp
 from minigrad.derivatives.special import erf, sigmoid
 from minigrad.inplace import assign
 
-
-# ---- how numbers are drawn: functions of a Generator and a shape ----
-def normal(r, shape):
-    return r.standard_normal(shape)
-
-
-def positive(r, shape):
-    return r.uniform(0.5, 2, shape)
-
-
-def inside(r, shape):
-    return r.uniform(-0.9, 0.9, shape)
-
-
-def nonzero(r, shape):
-    return positive(r, shape) * r.choice([-1.0, 1.0], shape)
-
-
-def apart(r, shape, start=0.25):
-    """All different by 0.3 at least, and start + 0.5 k +- 0.1: neither on an integer nor on a half."""
-    n = math.prod(shape)
-    return (start + 0.5 * (r.permutation(n) - n // 2) + r.uniform(-0.1, 0.1, n)).reshape(shape)
-
-
-def between(r, shape):
-    return apart(r, shape, 0.0)
-
-
-def ones_and_twos(r, shape):
-    return r.choice([-2.0, -1.0, 1.0, 2.0], shape)
-
-
-def mask(r, shape):
-    return r.random(shape) < 0.5
-
+from .core import apart, between, inside, mask, nonzero, normal, ones_and_twos, positive, sample
 
 # ---- ufuncs: what each of their inputs is drawn by ----
 unary = {
@@ -70,43 +33,6 @@ binary = {
     np.power: (positive, nonzero),
 }
 elementwise = {**unary, erf: normal, sigmoid: normal, F.relu: nonzero, F._leaky_relu: nonzero, F._gelu: normal}
-
-samples: dict = {}  # key of the table, or of the composites -> [Sample]
-
-
-class Sample:
-    """An op at a point. draws, for each input: (drawn by, shape), or a shape alone (normal), or an array."""
-
-    def __init__(self, key, draws, static):
-        self.key, self.draws, self.static = key, draws, static
-
-    def inputs(self, dtype=np.float64):
-        """Fresh inputs, the floating-point ones of this dtype."""
-        r, drawn = np.random.default_rng(0), []
-        for d in self.draws:
-            if not isinstance(d, np.ndarray):
-                by, shape = d if d and callable(d[0]) else (normal, d)
-                d = np.asarray(by(r, shape))
-            drawn.append(d.astype(dtype if d.dtype.kind == "f" else d.dtype))
-        return drawn
-
-
-def sample(key, *draws, **static):
-    samples.setdefault(key, []).append(Sample(key, draws, static))
-
-
-def call(key, *inputs, **static):
-    """The op as a user calls it, on arrays or Tensors."""
-    if key in (np.concatenate, np.stack):
-        return key(list(inputs), **static)
-    if key is np.einsum:
-        return key(static["subscripts"], *inputs)
-    if key in (np.astype, np.reshape):
-        return key(*inputs, *static.values())
-    if key is operator.getitem:
-        return inputs[0][static["index"]]
-    return key(*inputs, **static)
-
 
 for key, by in elementwise.items():
     for shape in ((), (3,), (2, 1, 3), (0, 2)):
