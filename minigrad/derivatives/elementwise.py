@@ -1,0 +1,1 @@
+"""The derivative table, continued: ufuncs beyond the basics."""

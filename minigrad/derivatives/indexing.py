@@ -1,0 +1,1 @@
+"""The derivative table, continued: taking, putting and selecting."""

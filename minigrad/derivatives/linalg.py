@@ -1,0 +1,1 @@
+"""The derivative table, continued: linear algebra on stacks of matrices."""

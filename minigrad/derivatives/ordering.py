@@ -1,0 +1,1 @@
+"""The derivative table, continued: sorting, order statistics, running extremes."""
