@@ -3,15 +3,34 @@
 Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules), then tensor.py.
 """
 
-from . import checkpoint, data, derivatives, functional, metrics, models, nn, optim, primitives, train
+from . import calculus, checkpoint, data, functional, metrics, models, nn, optim, primitives, random, train, tree
+from .anomaly import detect_anomaly
+from .batching import vmap
+from .calculus import (
+    elementwise_grad,
+    gauss_newton_vp,
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    value_and_grad,
+    vhp,
+    vjp,
+)
+from .derivatives import linalg, special
 from .derivatives.scans import logsumexp
 from .dispatch import primitive
 from .graph import rule
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .random import default_generator, manual_seed
-from .tensor import Parameter, Tensor, grad
+from .tensor import Parameter, Tensor
 
 __version__ = "0.1.0"
-__all__ = ["Parameter", "Tensor", "checkpoint", "data", "default_generator", "derivatives", "enable_grad", "functional",
-           "grad", "is_grad_enabled", "logsumexp", "manual_seed", "metrics", "models", "nn", "no_grad", "optim",
-           "primitive", "primitives", "rule", "train"]
+__all__ = [
+    "Parameter", "Tensor", "calculus", "checkpoint", "data", "default_generator", "detect_anomaly", "elementwise_grad",
+    "enable_grad", "functional", "gauss_newton_vp", "grad", "hessian", "hvp", "is_grad_enabled", "jacfwd", "jacobian",
+    "jacrev", "jvp", "linalg", "logsumexp", "manual_seed", "metrics", "models", "nn", "no_grad", "optim", "primitive",
+    "primitives", "random", "rule", "special", "train", "tree", "value_and_grad", "vhp", "vjp", "vmap"]

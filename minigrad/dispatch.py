@@ -35,7 +35,7 @@ def primitive(*rules, broadcasts=False):
                 static.update(zip(names[n:], args[n:]))
                 args = args[:n]
             for k, v in static.items():
-                if hasattr(v, "node") or k in names[:n]:
+                if (hasattr(v, "node") and not hasattr(v, "level")) or k in names[:n]:  # a level: batched by vmap
                     raise TypeError(f"{forward.__name__}: {', '.join(names[:n])} must be passed by position, and "
                                     f"nothing else can be a Tensor (got {k}=)")
             for a in args:

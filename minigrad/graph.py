@@ -88,31 +88,32 @@ class Node:
         return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}{f', {self.name}' if self.name else ''})"
 
 
-def outputs_first(roots):
-    """All nodes behind ``roots`` but the leaves, each after everything that uses it: then its gradient is complete.
+def outputs_first(roots, ends=()):
+    """All nodes between ``roots`` and the leaves, or ``ends``, each after everything that uses it.
 
     A node is born after its inputs, so the youngest come first. No recursion: a graph may be deeper than the stack.
     """
-    seen = {node for node in roots if node.op is not None}
+    seen = {node for node in roots if node.op is not None and node not in ends}
     stack = list(seen)
     while stack:
         for p in stack.pop().parents:
-            if p is not None and p.op is not None and p not in seen:
+            if p is not None and p.op is not None and p not in seen and p not in ends:
                 seen.add(p)
                 stack.append(p)
     return sorted(seen, key=operator.attrgetter("born"), reverse=True)
 
 
-def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None):
+def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, ends=()):
     """The chain rule: from ``{output node: g}`` to ``{target node: gradient}``, one vector-Jacobian product a node.
 
     targets: the nodes asked for (only what leads to them is computed); None: all leaves, and nodes that retain grad.
     lift: ``(array, node) -> Tensor``. With it the same rules run on Tensors, so the gradient has a graph of its own.
-    watch: called as ``watch(node, x, g, d)`` with every product: how `detect_anomaly` looks on.
+    watch: called as ``watch(node, x, g, d)`` with every product: how `detect_anomaly` looks on. ends: where the walk
+    ends, as at leaves.
     A complex gradient is dL/d(real part) - i dL/d(imaginary part) in here: then holomorphic rules need no conjugates.
     Raises RuntimeError when a value it needs was freed by an earlier backward or changed in place.
     """
-    order, found, grads = outputs_first(seeds), {}, dict(seeds)
+    order, found, grads = outputs_first(seeds, ends), {}, dict(seeds)
     if targets is not None:
         useful = set(targets)
         for node in reversed(order):
@@ -148,7 +149,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None):
         if not retain_graph:
             node.values = None
     for leaf, g in grads.items():  # what is left belongs to the leaves
-        for hook in leaf.hooks:
+        for hook in leaf.hooks if leaf not in ends else ():
             g = hook(g)
         found[leaf] = g
     return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from operator import iadd, imul, isub, itruediv
+from operator import iadd, ifloordiv, imatmul, imod, imul, ipow, isub, itruediv
 
 import numpy as np
 
 from .dispatch import primitive
-from .graph import changed
+from .graph import changed, unbroadcast
 from .mode import mode
 
 
@@ -20,16 +20,23 @@ def _standing(x, v, index):
 
 
 def _under(v, g):
-    return g.reshape((1,) * (v.ndim - g.ndim) + g.shape)  # x[index] = v may drop leading axes of length 1 from v
+    return unbroadcast(g.reshape((1,) * (v.ndim - g.ndim) + g.shape), v.shape)  # x[index] = v may drop axes of length 1
 
 
 @primitive(lambda g, y, x, v, index: np.where(_standing(x, v, index)[0], g, 0),
-           lambda g, y, x, v, index: _under(v, np.where(_standing(x, v, index)[1], g[index], 0)), broadcasts=True)
+           lambda g, y, x, v, index: _under(v, np.where(_standing(x, v, index)[1], g[index], 0)))
 def assign(x, v, index):
     """A copy of ``x`` with ``x[index] = v``."""
     y = x.copy()
     y[index] = v
     return y
+
+
+# ---- NumPy's functions that write into their first argument, and what computes the same as a new value ----
+writers = {
+    np.copyto: "np.where(mask, v, t), or t[...] = v", np.put: "t[i] = v", np.place: "t[mask] = v",
+    np.putmask: "np.where(mask, v, t)", np.fill_diagonal: "t[np.diag_indices_from(t)] = v",
+    np.put_along_axis: "scatter(t, axis, indices, v) of minigrad.derivatives.indexing"}
 
 
 class InPlace:
@@ -41,6 +48,10 @@ class InPlace:
     def __isub__(self, other): return self._write(isub, np.subtract, other)
     def __imul__(self, other): return self._write(imul, np.multiply, other)
     def __itruediv__(self, other): return self._write(itruediv, np.divide, other)
+    def __ifloordiv__(self, other): return self._write(ifloordiv, np.floor_divide, other)
+    def __imod__(self, other): return self._write(imod, np.remainder, other)
+    def __ipow__(self, other): return self._write(ipow, np.power, other)
+    def __imatmul__(self, other): return self._write(imatmul, np.matmul, other)
 
     def _write(self, operator, function, other):
         if self._recorded_with(other):
@@ -63,6 +74,30 @@ class InPlace:
                                "Assign to that, t[i, j] = v instead of t[i][j] = v, or take a copy()")
         new = assign(self, value, index=self.plain(index))
         self._data, self.node = new.data, new.node
+
+    def fill_(self, value):
+        """``t[...] = value``, and return t."""
+        self[...] = value
+        return self
+
+    def zero_(self): return self.fill_(0)
+    def copy_(self, src): return self.fill_(src)
+    def fill(self, value): self[...] = value
+    def put(self, indices, values, mode="raise"): np.put(self, indices, values, mode)
+
+    def write(self, function, args, kwargs):
+        """Call a NumPy function that writes, into its first argument or ``out=``, and note what it wrote to."""
+        tensors = []
+        self.plain((args, kwargs), tensors.append)
+        if mode.recording and any(t.requires_grad for t in tensors):
+            name, instead = function.__name__, writers.get(function, "a new value, a = a + t, without out=")
+            raise TypeError(f"np.{name} would write into an array, and an array cannot hold a graph: use {instead}")
+        args, kwargs = self.plain((args, kwargs))
+        y = function(*args, **kwargs)
+        out = kwargs.get("out")
+        for written in out if isinstance(out, tuple) else args[:1] or kwargs.values() if out is None else [out]:
+            changed(written)
+        return y
 
     def _is_view(self):
         return any(np.may_share_memory(self.data, x) for x in (self.node.values or ())[1:])

@@ -16,18 +16,24 @@ class ArrayMethods:
     ndim = property(lambda self: self._data.ndim)
     size = property(lambda self: self._data.size)
     dtype = property(lambda self: self._data.dtype)
+    itemsize = property(lambda self: self._data.itemsize)
+    nbytes = property(lambda self: self._data.nbytes)
+    strides = property(lambda self: self._data.strides)
+    flags = property(lambda self: self._data.flags)
     T = property(lambda self: np.transpose(self))
     mT = property(lambda self: np.swapaxes(self, -1, -2))
 
     real = property(lambda self: np.real(self))
     imag = property(lambda self: np.imag(self))
 
-    def conj(self): return np.conjugate(self) if self._data.dtype.kind == "c" else self
+    def conj(self): return np.conjugate(self) if self.dtype.kind == "c" else self
     def conjugate(self): return self.conj()
     def item(self): return self.data.item()
     def tolist(self): return self.data.tolist()
+    def tobytes(self, order="C"): return self.numpy().tobytes(order)
     def __float__(self): return float(self.data)
     def __int__(self): return int(self.data)
+    def __complex__(self): return complex(self.data)
     def __bool__(self): return bool(self.data)
     def __index__(self): return operator.index(self.data)
     def __len__(self): return len(self.data)
@@ -51,20 +57,47 @@ class ArrayMethods:
     def argmax(self, axis=None, keepdims=False): return np.argmax(self, axis=axis, keepdims=keepdims)
     def argmin(self, axis=None, keepdims=False): return np.argmin(self, axis=axis, keepdims=keepdims)
     def argsort(self, axis=-1): return np.argsort(self, axis=axis)
+    def argpartition(self, kth, axis=-1): return np.argpartition(self, kth, axis=axis)
+    def nonzero(self): return np.nonzero(self)
+    def searchsorted(self, v, side="left", sorter=None): return np.searchsorted(self, v, side, sorter)
 
-    def reshape(self, *shape): return self.record(np.reshape, self, shape=_one_or_many(shape))
-    def ravel(self): return self.record(np.reshape, self, shape=-1)
-    def flatten(self): return self.record(np.reshape, self, shape=-1)
+    def cumsum(self, axis=None): return np.cumsum(self, axis=axis)
+    def cumprod(self, axis=None): return np.cumprod(self, axis=axis)
+    def take(self, indices, axis=None, mode="raise"): return np.take(self, indices, axis=axis, mode=mode)
+    def compress(self, condition, axis=None): return np.compress(condition, self, axis)
+    def choose(self, choices, mode="raise"): return np.choose(self, choices, mode=mode)
+    def repeat(self, repeats, axis=None): return np.repeat(self, repeats, axis)
+
+    def reshape(self, *shape, order=None):
+        if order is None:
+            return self.record(np.reshape, self, shape=_one_or_many(shape))
+        return self.record(np.reshape, self, shape=_one_or_many(shape), order=order)
+
+    def ravel(self, order=None): return self.reshape(-1, order=order)
+    def flatten(self, order=None): return self.reshape(-1, order=order)
     def transpose(self, *axes): return self.record(np.transpose, self, axes=_one_or_many(axes) if axes else None)
     def swapaxes(self, axis1, axis2): return self.record(np.swapaxes, self, axis1=axis1, axis2=axis2)
     def squeeze(self, axis=None): return self.record(np.squeeze, self, axis=axis)
     def astype(self, dtype): return np.astype(self, dtype)
     def copy(self): return np.copy(self)
     def clip(self, min=None, max=None): return np.clip(self, min, max)
-    def round(self): return np.rint(self)
+    def round(self, decimals=0): return np.round(self, decimals)
     def dot(self, other): return np.dot(self, other)
     def diagonal(self, offset=0, axis1=0, axis2=1): return np.diagonal(self, offset, axis1, axis2)
     def trace(self, offset=0, axis1=0, axis2=1): return np.trace(self, offset, axis1, axis2)
+
+    def sort(self, axis=-1):
+        """Refused: NumPy's method changes the array and returns nothing, PyTorch's returns values and indices."""
+        raise TypeError("t.sort() would sort in place: use np.sort(t), or np.take_along_axis(t, t.argsort(), -1)")
+
+    def partition(self, kth, axis=-1):
+        """Refused, as `sort` is."""
+        raise TypeError("t.partition() would change the Tensor in place: use np.partition(t, kth)")
+
+    def view(self, *args):
+        """Refused: NumPy's takes a dtype, PyTorch's a shape."""
+        raise TypeError("t.view() means one thing in NumPy and another in PyTorch: use t.reshape(shape), "
+                        "t.astype(dtype), or t.detach().numpy().view(dtype) for other eyes on the same bytes")
 
 
 def _one_or_many(numbers):

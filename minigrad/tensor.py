@@ -9,7 +9,8 @@ import numpy as np
 
 from .dispatch import of_scipy
 from .graph import Node, changed, composites, constants, pullback, table
-from .inplace import InPlace
+from .hooks import Handle
+from .inplace import InPlace, writers
 from .methods import ArrayMethods
 from .mode import mode
 
@@ -146,10 +147,10 @@ class Tensor(ArrayMethods, InPlace):
         for node, g in _pull([self], [gradient], None, retain_graph, create_graph).items():
             node.grad = g if node.grad is None else node.grad + g
 
-    def register_hook(self, hook: Callable) -> Callable:
+    def register_hook(self, hook: Callable) -> Handle:
         """Call ``hook(g)`` with this Tensor's complete gradient; what it returns, unless None, replaces g.
 
-        Returns a function that removes the hook.
+        Calling the handle that is returned removes the hook.
         """
         if not self.requires_grad:
             raise RuntimeError("a Tensor that does not require grad gets no gradient: its hook would never run")
@@ -164,7 +165,7 @@ class Tensor(ArrayMethods, InPlace):
         def remove():
             node.hooks = [h for h in node.hooks if h is not call]
         node.hooks = [*node.hooks, call]
-        return remove
+        return Handle(remove)
 
     def retain_grad(self) -> None:
         """Have `backward` fill ``.grad`` although this is not a leaf."""
@@ -212,8 +213,7 @@ class Tensor(ArrayMethods, InPlace):
         if method != "__call__":
             raise TypeError(f"np.{ufunc.__name__}.{method} has no derivative rule: use np.sum, np.prod, np.max, ...")
         if out is not None:  # array += t: fine for a constant, but an array cannot hold a graph
-            changed(y := ufunc(*_values(inputs), out=_values(out), **kwargs))
-            return y
+            return self.write(ufunc, inputs, {"out": out, **kwargs})
         if kwargs:
             raise TypeError(f"np.{ufunc.__name__} of a Tensor does not support {', '.join(kwargs)}=: use np.where, or "
                             "t.astype(dtype)")
@@ -225,6 +225,8 @@ class Tensor(ArrayMethods, InPlace):
             return record(function, *inputs, **{k: _values(v) for k, v in static.items()})
         if made := composites.get(function) or composites.get(of_scipy(function)):
             return made(*args, **kwargs)
+        if function in writers or kwargs.get("out") is not None:
+            return self.write(function, args, kwargs)
         if function in constants:
             return function(*_plain(args), **_plain(kwargs))
         try:
@@ -303,7 +305,7 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
                                "respect to it; or reduce to one number first, with t.sum() or t.mean()")
         if g is not None and np.shape(g) != y.shape:
             raise ValueError(f"gradient has shape {np.shape(g)}, but the Tensor has {y.shape}")
-        g = np.ones(y.shape, y.dtype) if g is None else g if isinstance(g, Tensor) else np.asarray(g, y.dtype)
+        g = np.ones(y.shape, y.dtype) if g is None else g if hasattr(g, "record") else np.asarray(g, y.dtype)
         g = (_tensor(g) if create_graph else _plain(g)).conj()
         seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -337,7 +339,7 @@ _new = Tensor.__new__
 
 
 def _tensor(x):
-    return x if isinstance(x, Tensor) else _wrap(np.asarray(x), None)
+    return x if hasattr(x, "record") else _wrap(np.asarray(x), None)
 
 
 def _values(x):

@@ -30,13 +30,13 @@ def test_the_ten_lines_of_the_readme(capsys):
 
 def test_the_ops_of_adding_an_op():
     line, _, own, check = snippets("docs/adding-an-op.md")
-    assert np.cbrt not in table
+    assert np.emath.sqrt not in table
     try:
         exec(line, {"np": np, "rule": rule})
-        x = Tensor(np.array([8.0, 27.0]), requires_grad=True)
-        np.testing.assert_allclose(grad(np.cbrt(x).sum(), x).data, [1 / 12, 1 / 27])
+        x = Tensor(np.array([4.0, 9.0]), requires_grad=True)
+        np.testing.assert_allclose(grad(np.emath.sqrt(x).sum(), x).data, [1 / 4, 1 / 6])
     finally:
-        table.pop(np.cbrt, None)
+        table.pop(np.emath.sqrt, None)
     names = {}
     try:
         exec(own + check, names)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minigrad import Tensor, grad
 from minigrad import functional as F
-from minigrad.testing import check_hessian_symmetry, check_rule_paths, gradcheck
+from minigrad.testing import check_adjoint, check_hessian_symmetry, check_rule_paths, gradcheck
 
 
 def rng(seed=0):
@@ -28,6 +28,7 @@ def apart(*shape, seed=0):
 
 
 LABELS, IMAGE_LABELS = np.array([2, 0, 3]), np.array([[0, 3], [2, 1]])
+EMBEDDED = np.array([[0, 2], [2, 3], [2, 0]])
 WEIGHT = np.array([0.5, 2.0, 1.0, 0.25])
 STATISTICS = np.array([[0.3, -0.2], [0.5, 1.5]])
 
@@ -59,10 +60,14 @@ CASES = {
     "gelu": (F.gelu, (normal(3, 4),)),
     "gelu by tanh": (lambda x: F.gelu(x, "tanh"), (normal(3, 4),)),
     "softplus": (F.softplus, (normal(3, 4),)),
+    "softplus steep": (lambda x: F.softplus(x, 3.0, 1.5), (normal(3, 4),)),
+    "logsigmoid": (F.logsigmoid, (normal(3, 4),)),
     "softmax": (F.softmax, (normal(3, 4),)),
     "softmax of channels": (lambda x: F.softmax(x, axis=1), (normal(2, 3, 2),)),
     "log_softmax": (F.log_softmax, (normal(3, 4),)),
     "log_softmax of rows": (lambda x: F.log_softmax(x, axis=0), (normal(3, 4),)),
+    "gumbel_softmax": (lambda x: F.gumbel_softmax(x, 0.7, generator=rng()), (normal(3, 4),)),
+    "gumbel_softmax of rows": (lambda x: F.gumbel_softmax(x, axis=0, generator=rng()), (normal(3, 4),)),
     "logsumexp": (F.logsumexp, (normal(3, 4),)),
     "logsumexp of rows": (lambda x: F.logsumexp(x, axis=1, keepdims=True), (normal(3, 4),)),
     "mse_loss": (F.mse_loss, (normal(3, 4), normal(3, 4, seed=1))),
@@ -80,6 +85,29 @@ CASES = {
     "cross_entropy with probabilities": (F.cross_entropy, (normal(3, 4), probabilities(3, 4))),
     "cross_entropy with probabilities and everything": (
         lambda z, p: F.cross_entropy(z, p, weight(z), label_smoothing=0.1), (normal(2, 4, 2), probabilities(2, 4, 2))),
+    "embedding": (lambda w: F.embedding(EMBEDDED, w), (normal(4, 3),)),
+    "normalize": (F.normalize, (normal(2, 3, 2),)),
+    "normalize by sum": (lambda x: F.normalize(x, 1.0, axis=-1), (apart(2, 3),)),
+    "cosine_similarity": (F.cosine_similarity, (normal(3, 4), normal(3, 4, seed=1))),
+    "cosine_similarity of short ones": (lambda x, y: F.cosine_similarity(x, y, 0, 10.0),
+                                        (normal(3), normal(3, seed=1))),
+    "pairwise_distance": (F.pairwise_distance, (normal(3, 4), normal(3, 4, seed=1))),
+    "pairwise_distance p=3": (lambda x, y: F.pairwise_distance(x, y, 3.0, keepdims=True),
+                              (normal(2, 3), normal(3, seed=1))),
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, 2, 1), (normal(2, 3, 7), normal(2, 3, 3), normal(2))),
+    "conv1d same": (lambda x, w: F.conv1d(x, w, padding="same", groups=2), (normal(2, 4, 5), normal(2, 2, 2))),
+    "conv3d": (lambda x, w, b: F.conv3d(x, w, b, (1, 2, 1), padding=(0, 1, 0)),
+               (normal(1, 2, 3, 4, 3), normal(2, 2, 2, 3, 2), normal(2))),
+    "conv_transpose1d": (lambda x, w, b: F.conv_transpose1d(x, w, b, 3, 1, 2), (normal(2, 3, 4), normal(3, 2, 3),
+                                                                               normal(2))),
+    "conv_transpose2d": (F.conv_transpose2d, (normal(2, 3, 2, 4), normal(3, 2, 3, 2), normal(2))),
+    "conv_transpose2d with everything": (
+        lambda x, w, b: F.conv_transpose2d(x, w, b, (2, 3), (1, 0), (1, 2), 2, (2, 1)),
+        (normal(1, 4, 3, 2), normal(4, 1, 3, 2), normal(2))),
+    "conv_transpose3d": (lambda x, w: F.conv_transpose3d(x, w, stride=(1, 2, 1), padding=(1, 0, 0)),
+                         (normal(1, 2, 2, 2, 2), normal(2, 1, 3, 2, 2))),
+    "unfold": (lambda x: F.unfold(x, (2, 3), (2, 1), (1, 0), 2), (normal(2, 2, 4, 5),)),
+    "fold": (lambda x: F.fold(x, (4, 5), (2, 3), (2, 1), (1, 0), 2), (normal(2, 12, 4),)),
     "conv2d": (F.conv2d, (normal(2, 3, 5, 4), normal(2, 3, 3, 2), normal(2))),
     "conv2d no bias": (F.conv2d, (normal(2, 3, 5, 4), normal(2, 3, 3, 2))),
     "conv2d strided": (lambda x, w, b: F.conv2d(x, w, b, 2, (2, 1)),
@@ -94,9 +122,23 @@ CASES = {
     "max_pool2d dilated": (lambda x: F.max_pool2d(x, 2, (1, 2), 0, 2), (apart(1, 2, 5, 6),)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), (normal(2, 2, 4, 5),)),
     "avg_pool2d padded": (lambda x: F.avg_pool2d(x, 3, 2, 1), (normal(1, 2, 4, 5),)),
-    "avg_pool2d padded, uncounted": (lambda x: F.avg_pool2d(x, (3, 2), 2, 1, False), (normal(1, 2, 4, 5),)),
+    "avg_pool2d padded, uncounted": (lambda x: F.avg_pool2d(x, (3, 2), 2, 1, False, False), (normal(1, 2, 4, 5),)),
+    "max_pool1d": (lambda x: F.max_pool1d(x, 3, 2, 1, 1, True), (apart(2, 2, 6),)),
+    "max_pool3d": (lambda x: F.max_pool3d(x, 2, (1, 2, 1)), (apart(1, 2, 3, 4, 3),)),
+    "avg_pool1d": (lambda x: F.avg_pool1d(x, 2, 2, 1, True), (normal(2, 2, 5),)),
+    "avg_pool1d uncounted": (lambda x: F.avg_pool1d(x, 3, 2, 1, True, False), (normal(2, 2, 6),)),
+    "avg_pool3d": (lambda x: F.avg_pool3d(x, (1, 2, 2)), (normal(1, 2, 2, 4, 3),)),
+    "adaptive_avg_pool1d": (lambda x: F.adaptive_avg_pool1d(x, 3), (normal(2, 2, 5),)),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (2, None)), (normal(2, 2, 4, 3),)),
+    "adaptive_avg_pool2d uneven": (lambda x: F.adaptive_avg_pool2d(x, (3, 7)), (normal(1, 2, 5, 4),)),
+    "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x, (2, 1, 2)), (normal(1, 2, 3, 4, 2),)),
+    "adaptive_max_pool1d": (lambda x: F.adaptive_max_pool1d(x, 3), (apart(2, 2, 5),)),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (None, 4)), (apart(1, 2, 2, 6),)),
+    "adaptive_max_pool2d even": (lambda x: F.adaptive_max_pool2d(x, 2), (apart(1, 2, 4, 6),)),
+    "adaptive_max_pool3d": (lambda x: F.adaptive_max_pool3d(x, (2, 1, 2)), (apart(1, 2, 3, 4, 2),)),
     "flatten": (F.flatten, (normal(2, 3, 2),)),
     "dropout": (lambda x: F.dropout(x, 0.3, generator=rng()), (normal(3, 4),)),
+    "dropout with a mask": (lambda x: F.dropout(x, 0.3, mask=np.array([True, False, True, True])), (normal(3, 4),)),
     "drop_connect": (lambda x, w, b: F.drop_connect(x, w, b, 0.4, generator=rng()),
                      (normal(3, 4), normal(4, 2), normal(2))),
     "drop_connect per example": (lambda x, w: F.drop_connect(x, w, None, 0.4, True, rng()),
@@ -113,7 +155,9 @@ CASES = {
 
 
 def test_every_function_has_a_case():
-    assert {name.split()[0] for name in CASES} == set(F.__all__) - {"one_hot"}
+    """Here or, of images, in test_images_ops.py."""
+    elsewhere = {"one_hot", "affine_grid", "grid_sample", "interpolate", "pad", "pixel_shuffle", "pixel_unshuffle"}
+    assert {name.split()[0] for name in CASES} == set(F.__all__) - elsewhere
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -183,8 +227,9 @@ HUGE = np.array([-1e4, -100.0, 0.0, 100.0, 1e4])
     (F.leaky_relu, [-100, -1, 0, 100, 1e4], [0.01, 0.01, 0.01, 1, 1]),
     (F.gelu, [0, 0, 0, 100, 1e4], [0, 0, 0.5, 1, 1]),
     (lambda x: F.gelu(x, "tanh"), [0, 0, 0, 100, 1e4], [0, 0, 0.5, 1, 1]),
+    (F.logsigmoid, [-1e4, -100, -math.log(2), 0, 0], [1, 1, 0.5, 0, 0]),
     (F.erf, [-1, -1, 0, 1, 1], [0, 0, 2 / math.sqrt(math.pi), 0, 0]),
-], ids="sigmoid tanh softplus relu leaky_relu gelu gelu-tanh erf".split())
+], ids="sigmoid tanh softplus relu leaky_relu gelu gelu-tanh logsigmoid erf".split())
 def test_activations_of_huge_inputs(f, value, slope, dtype):
     x = Tensor(HUGE.astype(dtype), requires_grad=True)
     y = f(x)
@@ -273,7 +318,98 @@ def test_padding_of_max_pool_takes_no_gradient():
     assert_array_equal(x.grad.data[0, 0], [[4, 2], [2, 1]])
 
 
+def test_adaptive_max_pool_gives_the_first_of_equal_maxima_the_gradient():
+    x = Tensor(np.full((1, 1, 5), 7.0), requires_grad=True)
+    F.adaptive_max_pool1d(x, 3).sum().backward()
+    assert_array_equal(x.grad.data[0, 0], [1, 1, 0, 1, 0])  # of the windows 0-1, 1-3, 3-4
+
+
+def test_lengths_of_zeros_have_no_gradient():
+    x, other = Tensor(np.array([[0.0, 0.0], [3.0, 4.0]]), requires_grad=True), np.ones((2, 2))
+    y = F.pairwise_distance(x, np.array([[0.0, 0.0], [0.0, 0.0]]), eps=0.0)
+    assert_allclose(y.data, [0, 5])
+    assert_allclose(grad(y.sum(), x).data, [[0, 0], [0.6, 0.8]])
+    y = F.cosine_similarity(x, other)
+    assert_allclose(y.data, [0, 7 / (5 * math.sqrt(2))])
+    assert np.isfinite(grad(y.sum(), x).data).all()
+    assert_allclose(F.normalize(x).data, [[0, 0], [0.6, 0.8]])
+    assert_allclose(grad(F.normalize(x, eps=0.1).sum(), x).data[0], [10, 10])  # eps stands for the length
+
+
+def test_softplus_is_the_identity_above_its_threshold():
+    x = Tensor(np.array([1.0, 1.5]), requires_grad=True)
+    y = F.softplus(x, 2.0, 2.5)
+    assert_allclose(y.data, [math.log1p(math.exp(2)) / 2, 1.5])
+    assert_allclose(grad(y.sum(), x).data, [1 / (1 + math.exp(-2)), 1])
+
+
 # ---- what the functions are ----
+@pytest.mark.parametrize("f, expected", [  # PyTorch's
+    (lambda x: F.avg_pool1d(x, 2, 2, 1, True), [0.5, 2.5, 4.5]),
+    (lambda x: F.avg_pool1d(x, 2, 2, 1, True, False), [1, 2.5, 4.5]),
+    (lambda x: F.avg_pool1d(x, 2, 2, 0, True), [1.5, 3.5, 5]),
+    (lambda x: F.avg_pool1d(x, 3, 3, 1, True), [1, 4]),
+    (lambda x: F.max_pool1d(x, 2, 2, 0, 1, True), [2, 4, 5]),
+    (lambda x: F.max_pool1d(x, 2, 2), [2, 4]),
+    (lambda x: F.adaptive_avg_pool1d(x, 3), [1.5, 3, 4.5]),
+    (lambda x: F.adaptive_max_pool1d(x, 3), [2, 4, 5]),
+    (lambda x: F.conv_transpose1d(x[..., :2], np.array([[[1.0, 2.0, 3.0]]]), None, 2, 1, 1), [2, 5, 4, 6]),
+], ids=range(9))
+def test_small_sequences(f, expected):
+    assert_allclose(f(np.array([[[1.0, 2.0, 3.0, 4.0, 5.0]]])), [[expected]], 1e-14)
+
+
+def test_transposed_convolution_is_the_adjoint():
+    how = {"stride": (2, 3), "padding": (1, 0), "groups": 2, "dilation": (1, 2)}
+    w, x, g = normal(4, 3, 2, 3), normal(2, 6, 5, 9), normal(2, 4, 3, 2)
+    check_adjoint(lambda x: F.conv2d(x, w, **how), lambda g: F.conv_transpose2d(g, w, output_padding=(1, 1), **how),
+                  x, g)
+
+
+def test_fold_is_the_adjoint_of_unfold():
+    """And unfold is im2col, its rows ordered as the weights of a convolution are."""
+    x, w = normal(2, 3, 5, 4), normal(2, 3, 3, 2)
+    columns = F.unfold(x, (3, 2), padding=1, stride=(2, 1))
+    check_adjoint(lambda x: F.unfold(x, (3, 2), padding=1, stride=(2, 1)),
+                  lambda g: F.fold(g, (5, 4), (3, 2), padding=1, stride=(2, 1)), x, normal(*columns.shape))
+    y = F.conv2d(x, w, padding=1, stride=(2, 1))
+    assert_allclose((w.reshape(2, -1) @ columns).reshape(y.shape), y, 1e-12)
+
+
+def test_embedding_leaves_the_padding_row_alone():
+    w = Tensor(normal(4, 3), requires_grad=True)
+    for padding in (2, -2):
+        y = F.embedding(EMBEDDED, w, padding)
+        assert_array_equal(y.data, w.data[EMBEDDED])
+        assert_array_equal(grad(y.sum(), w).data, np.array([2, 0, 0, 1])[:, None] * np.ones(3))
+    assert_array_equal(F.embedding([1, 1], w).data, w.data[[1, 1]])
+    assert F.embedding(np.zeros((0, 2), int), w).shape == (0, 2, 3)
+
+
+def test_gumbel_softmax_draws_from_the_softmax():
+    p = np.array([0.1, 0.2, 0.7])
+    logits = Tensor(np.broadcast_to(np.log(p), (20000, 3)).copy(), requires_grad=True)
+    draws = F.gumbel_softmax(logits, 0.1, hard=True, generator=rng())
+    assert set(np.unique(draws.data)) == {0, 1}
+    assert_array_equal(draws.data.sum(axis=1), 1)
+    assert_allclose(draws.data.mean(axis=0), p, atol=0.02)
+    soft = F.gumbel_softmax(logits, 0.1, generator=rng())
+    c = normal(20000, 3)
+    assert_array_equal(grad((draws * c).sum(), logits).data, grad((soft * c).sum(), logits).data)  # straight through
+    columns = F.gumbel_softmax(normal(3, 4), hard=True, axis=0, generator=rng())
+    assert_array_equal(columns.data.sum(axis=0), 1)
+
+
+def test_dropout_with_a_mask_of_ones_and_zeros():
+    mask = np.array([1, 0, 1])
+    for m in (mask, mask > 0, Tensor(mask)):
+        y = F.dropout(np.full((2, 3), 3, np.float32), 0.25, mask=m)
+        assert y.dtype == np.float32
+        assert_array_equal(y.data if isinstance(y, Tensor) else y, [[4, 0, 4]] * 2)
+    assert_array_equal(F.dropout(np.ones(3), 0.0, mask=mask), mask)
+    assert_array_equal(F.dropout(np.ones(3), 0.25, training=False, mask=mask), 1)
+
+
 def test_cross_entropy_of_nothing_is_nan_without_a_gradient():
     """As PyTorch: a batch in which every target is ignored must not put NaN into the weights."""
     for smoothing in (0, 0.1):
@@ -362,6 +498,11 @@ def test_normalization_survives_a_large_offset(dtype):
     (lambda x: F.conv2d(x, normal(3, 4, 2, 2), normal(3)), (0, 4, 5, 5)),
     (lambda x: F.max_pool2d(x, 2), (0, 4, 5, 5)),
     (lambda x: F.avg_pool2d(x, 2, padding=1), (0, 4, 5, 5)),
+    (lambda x: F.conv_transpose1d(x, normal(4, 2, 3)), (0, 4, 5)),
+    (lambda x: F.unfold(x, 2), (0, 4, 5, 5)),
+    (lambda x: F.adaptive_avg_pool2d(x, 3), (0, 4, 5, 5)),
+    (lambda x: F.adaptive_max_pool2d(x, 3), (0, 4, 5, 5)),
+    (F.normalize, (0, 4)),
     (F.flatten, (0, 4, 5)),
     (F.softmax, (0, 4)),
     (F.log_softmax, (0, 4)),
@@ -370,7 +511,8 @@ def test_normalization_survives_a_large_offset(dtype):
     (lambda x: F.layer_norm(x, 4), (0, 4)),
     (lambda x: F.cross_entropy(x, np.zeros(0, int), reduction="none"), (0, 4)),
     (lambda x: F.cross_entropy(x, np.zeros(0, int), reduction="sum"), (0, 4)),
-], ids="linear linear-3d conv2d max_pool2d avg_pool2d flatten softmax log_softmax gelu batch_norm layer_norm ce-none "
+], ids="linear linear-3d conv2d max_pool2d avg_pool2d conv_transpose unfold adaptive_avg adaptive_max "
+       "normalize flatten softmax log_softmax gelu batch_norm layer_norm ce-none "
        "ce-sum".split())
 def test_an_empty_batch(f, shape):
     x = Tensor(np.zeros(shape), requires_grad=True)
@@ -400,6 +542,25 @@ IMAGE, KERNEL = np.ones((2, 3, 5, 5)), np.ones((4, 3, 3, 3))
     (lambda: F.conv2d(IMAGE, KERNEL, padding="full"), r"'same' or 'valid', not 'full'"),
     (lambda: F.conv2d(IMAGE, KERNEL, stride=2, padding="same"), r"padding='same' is for stride 1"),
     (lambda: F.conv2d(IMAGE, KERNEL, dilation=3), r"window of 7 pixels does not fit into 5 \+ 0"),
+    (lambda: F.conv1d(IMAGE, KERNEL), r"conv1d: input .* must be \(N, C, L\), weight .* \(O, C, k\)"),
+    (lambda: F.conv3d(IMAGE, KERNEL), r"conv3d: input .* must be \(N, C, D, H, W\)"),
+    (lambda: F.conv1d(np.ones((1, 1, 5)), np.ones((1, 1, 2)), stride=(1, 2)), r"stride is an int or 1 of ints"),
+    (lambda: F.conv_transpose2d(IMAGE, KERNEL), r"has 3 channels, weight \(4, 3, 3, 3\) expects 4"),
+    (lambda: F.conv_transpose2d(IMAGE[0], KERNEL), r"weight .* \(C, O, kH, kW\)"),
+    (lambda: F.conv_transpose2d(IMAGE, KERNEL[:3], output_padding=1), r"output_padding 1 .* less than the stride"),
+    (lambda: F.conv_transpose2d(IMAGE[:, :, :1], KERNEL[:3], padding=2), r"padding .* leaves \[-1, 3\]"),
+    (lambda: F.unfold(IMAGE, 6), r"unfold: no window of kernel \(6, 6\)"),
+    (lambda: F.unfold(IMAGE[0], 2), r"unfold: input \(3, 5, 5\) must be"),
+    (lambda: F.fold(np.ones((1, 8, 9)), 5, 2), r"fold: input \(1, 8, 9\) must be \(N, C \* 4, 16\)"),
+    (lambda: F.adaptive_avg_pool2d(IMAGE, 0), r"output_size must be at least 1"),
+    (lambda: F.adaptive_max_pool2d(IMAGE, (1, 2, 3)), r"output_size is an int or a pair"),
+    (lambda: F.adaptive_avg_pool1d(IMAGE, 2), r"adaptive_avg_pool1d: input .* must be \(N, C, L\)"),
+    (lambda: F.embedding(np.array([0.0]), np.ones((2, 3))), r"indices must be integers, not float64"),
+    (lambda: F.embedding(np.array([0, 2]), np.ones((2, 3))), r"from 0 to 2, but weight \(2, 3\) has rows 0 to 1"),
+    (lambda: F.embedding(np.array([-1, 1]), np.ones((2, 3))), r"indices from -1 to 1"),
+    (lambda: F.embedding(np.array([0]), np.ones((2, 3)), 2), r"padding_idx is 2"),
+    (lambda: F.gumbel_softmax(np.ones(3), 0.0), r"tau must be positive, got 0"),
+    (lambda: F.dropout(np.ones(2), 1.5, mask=np.ones(2)), r"between 0 and 1, got 1.5"),
     (lambda: F.max_pool2d(IMAGE[0], 2), r"max_pool2d: input \(3, 5, 5\) must be \(N, C, H, W\)"),
     (lambda: F.max_pool2d(IMAGE, 0), r"kernel_size must be at least 1"),
     (lambda: F.max_pool2d(IMAGE, 2, padding=2), r"more than half of the kernel"),

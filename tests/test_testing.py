@@ -7,11 +7,14 @@ import pytest
 
 import minigrad.primitives as P
 from minigrad import Tensor, grad, logsumexp, no_grad, primitive
+from minigrad.graph import Each, rule
 from minigrad.testing import (
     GradientError,
     check_adjoint,
     check_hessian_symmetry,
+    check_op,
     check_rule_paths,
+    find_wrong_rule,
     gradcheck,
     gradgradcheck,
 )
@@ -169,11 +172,46 @@ def test_the_message_for_small_inputs_names_the_worst_index():
     assert ours == pytest.approx(1.5 * numeric, rel=1e-6)
 
 
-def test_the_message_for_large_inputs_gives_the_projections():
-    number = "[-0-9.]+"
-    message = f"along a random direction the rules give {number}, a central difference {number}"
-    with pytest.raises(GradientError, match=message):
-        gradcheck(op(lambda g, y, x: g * y * 1.001), large)
+@pytest.mark.parametrize("at", [0, 1234, 2999])
+def test_the_message_for_large_inputs_names_the_wrong_element(at):
+    wrong = np.ones(3000)
+    wrong[at] = 1.01
+    with pytest.raises(GradientError, match=rf"at index \({at},\) the rules give [-0-9.]+, a central difference "):
+        gradcheck(op(lambda g, y, x: g * y * wrong), large, order=1)
+    with pytest.raises(GradientError, match=rf"at index \({at},\) the rules give nan"):
+        gradcheck(op(lambda g, y, x: np.where(wrong == 1, g * y, np.nan)), large, order=1)
+
+
+def test_bisection_takes_a_few_calls():
+    calls, wrong = [], np.ones(2 ** 16)
+    wrong[12345] = 2
+    f = op(lambda g, y, x: g * y * wrong)
+    with pytest.raises(GradientError, match=r"\(12345,\)"):
+        gradcheck(lambda x: calls.append(0) or f(x), np.zeros(2 ** 16), order=1)
+    assert len(calls) < 300
+
+
+def test_the_message_names_the_parameter():
+    wrong = op(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a * 1.001, forward=np.multiply)
+    with pytest.raises(GradientError, match=r"product: .* argument 1 \(right\), of shape \(2, 3\), is wrong: at index"):
+        def product(left, right):
+            return wrong(left, right)
+        gradcheck(product, small, small + 3)
+    with pytest.raises(GradientError, match=r"argument 1, of"):
+        gradcheck(lambda *xs: wrong(*xs), small, small + 3)
+
+
+def test_the_message_names_the_output_if_there_are_several():
+    wrong = op(lambda g, y, x: g * y * 1.001)
+    with pytest.raises(GradientError, match=r"is wrong, that of output 1: at index"):
+        gradcheck(lambda x: (np.exp(x), wrong(x), x * 2), small)
+
+
+def test_the_message_of_second_order_names_the_gradient_and_the_argument():
+    lopsided = op(lambda g, y, a, b: g * b, lambda g, y, a, b: g * _detached(a), forward=np.multiply)
+    with pytest.raises(GradientError, match=r"order 2 with respect to argument 0 \(a\), .*, that of the gradient for "
+                                            r"argument 1 \(b\): at index .*\n.*the rule of op for argument 1 is wrong"):
+        gradcheck(lambda a, b: lopsided(a, b), small, small + 3)
 
 
 def test_the_message_of_second_order_tells_inputs_from_gradients():
@@ -216,12 +254,36 @@ def test_adjoint_pairs_pass_and_others_fail(generator):
         check_adjoint(lambda x: x[[1, 1, 2]], wrong, x, y)
 
 
+def test_adjoints_of_complex_numbers_are_conjugated(generator):
+    x, y, m = (generator.standard_normal(n) + 1j * generator.standard_normal(n) for n in (4, 3, (3, 4)))
+    check_adjoint(lambda x: m @ x, lambda y: m.conj().T @ y, x, y)
+    check_adjoint(lambda x: m @ x, lambda y: (m.conj().T @ y).real, x.real, y)
+    check_adjoint(np.conj, np.conj, x, x[::-1])
+    for wrong in (lambda y: m.T @ y, lambda y: m.T @ y.conj()):
+        with pytest.raises(GradientError, match="not adjoint"):
+            check_adjoint(lambda x: m @ x, wrong, x, y)
+
+
+def test_the_message_about_an_adjoint_names_an_entry(generator):
+    m = generator.standard_normal((3, 4))
+    wrong = m.copy()
+    wrong[1, 2] += 1
+    with pytest.raises(GradientError) as error:
+        check_adjoint(lambda x: m @ x, lambda y: wrong.T @ y, np.arange(1.0, 5), np.arange(1.0, 4))
+    entry = f"from index (2,) of x to (1,) of y <lambda> has {m[1, 2]:.10g}, <lambda> {wrong[1, 2]:.10g}"
+    assert entry in str(error.value)
+    with pytest.raises(GradientError, match="shift is not linear, twice its input does not give twice its output"):
+        def shift(x):
+            return m @ x + 1
+        check_adjoint(shift, lambda y: m.T @ y, generator.standard_normal(4), generator.standard_normal(3))
+
+
 def test_paths_that_differ_fail():
     check_rule_paths(op(lambda g, y, x: g * y), small)
-    for rule in (lambda g, y, x: g * y if isinstance(g, Tensor) else g * y * (1 + 1e-12),
-                 lambda g, y, x: g * y if isinstance(g, Tensor) else np.zeros_like(g)):
+    for wrong in (lambda g, y, x: g * y if isinstance(g, Tensor) else g * y * (1 + 1e-12),
+                  lambda g, y, x: g * y if isinstance(g, Tensor) else np.zeros_like(g)):
         with pytest.raises(GradientError, match="on arrays differs from that on Tensors"):
-            check_rule_paths(op(rule), small)
+            check_rule_paths(op(wrong), small)
     check_rule_paths(op(lambda g, y, x: g * y), small.astype(np.float32))
 
 
@@ -240,6 +302,154 @@ def test_an_asymmetric_hessian_fails():
     lopsided = op(lambda g, y, a, b: g * _detached(b), lambda g, y, a, b: g * a, forward=np.multiply)
     with pytest.raises(GradientError, match=r"op: the Hessian is not symmetric: a\^T H b = "):
         check_hessian_symmetry(lopsided, small, small + 1)
+
+
+def test_the_message_about_a_hessian_names_two_elements():
+    def product(left, right):
+        return lopsided(left, right)
+    lopsided = op(lambda g, y, a, b: g * _detached(b), lambda g, y, a, b: g * a, forward=np.multiply)
+    where = r"index \((\d, \d)\) of argument 1 \(right\) of the gradient for index \(\1\) of argument 0 \(left\) is 0"
+    with pytest.raises(GradientError, match=rf"product: .* the derivative by {where}, but the other way round it is 1"):
+        check_hessian_symmetry(product, small, small + 1)
+
+
+def test_the_message_about_paths_names_the_worst_element():
+    far = np.array([0.0, 3.0, 1.0])
+    f = op(lambda g, y, x: g * y if isinstance(g, Tensor) else g * y + (x == 1))
+    with pytest.raises(GradientError, match=r"op, argument 0: .*, at index \(2,\): \S+ and \S+$"):
+        check_rule_paths(f, far)
+
+
+# ---- complex numbers ----
+def test_a_wrong_conjugate_fails():
+    z = np.linspace(-1, 1, 6) * (1 + 2j) + 0.5
+    gradcheck(op(lambda g, y, x: g * y), z)
+    gradcheck(op(lambda g, y, x: 2 * g * np.conj(x), forward=lambda x: np.real(x * np.conj(x))), z)
+    for wrong in (op(lambda g, y, x: g * np.conj(y)), op(lambda g, y, x: np.conj(g) * y),
+                  op(lambda g, y, x: 2 * g * x, forward=lambda x: np.real(x * np.conj(x)))):
+        with pytest.raises(GradientError, match=r"the rules give [-+0-9.]+j, a central difference [-+0-9.]+j \(step"):
+            gradcheck(wrong, z)
+        check_rule_paths(wrong, z)
+
+
+# ---- whom to blame ----
+def _a_thousandth_off(g, y, x):
+    return g * y * 1.001
+
+
+def test_the_wrong_op_in_a_composition_is_named():
+    wrong = op(_a_thousandth_off)
+
+    def model(x, w):
+        return np.sum(np.tanh(wrong(x @ w) * 0.1) ** 2)
+    with pytest.raises(GradientError) as error:
+        gradcheck(model, small, np.linspace(0, 1, 12).reshape(3, 4))
+    first, blame = str(error.value).split("\n")
+    assert first.startswith("model: the derivative of order 1 with respect to argument 0 (x), of shape (2, 3), is wro")
+    assert blame.startswith("the rule of op for argument 0 is wrong at its own inputs, Node(op, shape=(2, 4)): at ")
+    assert find_wrong_rule(model, small, np.ones((3, 4))).startswith("the rule of op for argument 0")
+
+
+def test_the_argument_and_the_name_of_the_node_are_told():
+    wrong = op(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a * 1.001, forward=np.multiply)
+
+    def model(x):
+        y = wrong(x, x + 1)
+        y.name = "scores"
+        return np.exp(y)
+    assert "the rule of op for argument 1 is wrong" in find_wrong_rule(model, small)
+    assert "Node(op, shape=(2, 3), scores)" in find_wrong_rule(model, small)
+    constant = op(lambda g, y, a, b: g * b, lambda g, y, a, b: g * 0, forward=np.multiply)
+    assert find_wrong_rule(lambda x: constant(x, small), small) is None  # of what needs no gradient nothing is asked
+
+
+def test_an_op_wrong_at_second_order_is_named():
+    wrong = op(lambda g, y, x: g * _detached(y))
+
+    def model(x):
+        return np.sin(wrong(x * 2))
+    assert find_wrong_rule(model, small) is None
+    assert "the rule of op for argument 0 is wrong at order 2" in find_wrong_rule(model, small, order=2)
+    with pytest.raises(GradientError, match=r"model: .* of order 2 .*\n.*op for argument 0 is wrong at order 2"):
+        gradcheck(model, small)
+
+
+def test_a_wrong_op_inside_a_rule_is_named():
+    slope = op(lambda g, y, x: g * 0.999 * y)
+    slope_user = primitive(lambda g, y, x: g * slope(x))(lambda x: np.exp(x))
+    gradcheck(slope_user, small, order=1)
+    with pytest.raises(GradientError, match=r"order 2 .*\n.*the rule of op for argument 0 is wrong at its own inputs"):
+        gradcheck(lambda x: slope_user(x) * 3, small)
+
+
+def test_the_rule_of_joining_is_named_without_a_parameter():
+    def join(*xs):
+        return Tensor.record(join, *xs)
+    rule(join, Each(lambda i, g, y, *xs: g * xs[1 - i] * (1 + 0.001 * i)), forward=lambda a, b: a * b)
+    assert find_wrong_rule(join, small, small + 1).startswith("the rule of join for argument 1 is wrong")
+
+
+def test_who_is_at_a_kink_is_not_blamed():
+    """The ties of max after relu are all zeros, and relu sends nothing further: only the graph as a whole is smooth."""
+    wrong = op(_a_thousandth_off)
+
+    def model(x):
+        return wrong(np.max(np.maximum(x, 0) * 2, axis=1))
+    x = np.array([[-1.0, -2.0, -3.0], [-1.0, 1.0, 2.0]])
+    assert find_wrong_rule(lambda x: np.max(np.maximum(x, 0) * 2, axis=1), x) is None
+    with pytest.raises(GradientError, match=r"\nthe rule of op for argument 0 is wrong at its own inputs"):
+        gradcheck(model, x)
+    with pytest.raises(GradientError, match=r"give 0, .*; a kink, where the slopes ahead and behind are \S+ and 0"):
+        gradcheck(lambda x: np.where(x > 0, x, 0), np.array([1.0, 0.0]))
+
+
+def test_a_cut_graph_is_not_blamed_on_an_op():
+    with pytest.raises(GradientError, match=r"\nevery op in it passes at its own inputs, or .* cut on the way"):
+        gradcheck(lambda x: np.exp(x) * x.detach(), small)
+
+
+# ---- check_op: a user's op, in one line ----
+def test_an_op_of_a_users_file():
+    @primitive(lambda g, y, a, b: g * a / y, lambda g, y, a, b: g * b / y, broadcasts=True)
+    def hypotenuse(a, b):
+        return np.sqrt(a * a + b * b)
+
+    for a, b in (([3.0, 1.0], [4.0, 2.0]), (3.0, [[1.0], [2.0]]), (np.zeros((0, 3)), 1.0)):
+        check_op(hypotenuse, np.array(a), np.array(b))
+    gradcheck(hypotenuse, np.array([3.0, 1.0]), np.array([4.0, 2.0]))
+    check_op(np.clip, small + 0.01, a_min=-0.5, a_max=0.5)
+    check_op(np.sum, small, axis=0, keepdims=True)
+    check_op(np.fft.rfft, small, n=4)
+    check_op(np.abs, small + 1j)
+    check_op(lambda x, index: x[index] * 2, Tensor(small.astype(np.float32)), np.array([0, 0]))
+
+
+@pytest.mark.parametrize(("rule", "message"), [
+    (_a_thousandth_off, "order 1 with respect to argument 0"),
+    (lambda g, y, x: g * _detached(y), "order 2"),
+    (lambda g, y, x: g * y if isinstance(g, Tensor) else g * y * (1 + 1e-8), "on arrays differs from that on Tensors"),
+    (lambda g, y, x: g * y * np.float64(1), r"the rule of op for argument 0 gives float64 for an input of float32"),
+    (lambda g, y, x: g * y + (0 if isinstance(x, Tensor) else 0 * np.add(x, 0, out=x)), "writes into an input"),
+], ids=range(5))
+def test_a_wrong_op_fails(rule, message):
+    with pytest.raises(GradientError, match=message):
+        check_op(op(rule), small)
+
+
+def test_an_op_that_widens_or_writes_fails():
+    with pytest.raises(GradientError, match="of float32 inputs the result is float64"):
+        check_op(op(lambda g, y, x: g * 2, forward=lambda x: x * np.float64(2)), small)
+
+    def careless(x):
+        x += 0
+        return x * 2
+    with pytest.raises(GradientError, match="op writes into an input"):
+        check_op(op(lambda g, y, x: g * 2, forward=careless), small)
+
+
+def test_float32_is_checked_as_float64():
+    for check in (gradcheck, gradgradcheck, check_hessian_symmetry, check_op):
+        check(lambda x: np.exp(x * 3), small.astype(np.float32))
 
 
 def test_errors_are_assertion_errors():

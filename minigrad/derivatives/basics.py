@@ -36,7 +36,7 @@ rule(np.reciprocal, lambda g, y, x: -g * y * y)
 rule(np.square, lambda g, y, x: g * (2 * x))
 rule(np.sqrt, lambda g, y, x: g * 0.5 / y)  # infinite at 0
 rule(np.absolute, lambda g, y, x: g * np.sign(x).conj())  # 0 at 0
-for flat in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
+for flat in (np.floor, np.ceil, np.trunc, np.rint):
     rule(flat, zero)
 
 # ---- exponentials, logarithms, trigonometry ----
@@ -103,7 +103,9 @@ rule(np.min, _extremum, forward=np.ndarray.min)
 
 
 # ---- shape: each is undone by another ----
-rule(np.reshape, lambda g, y, x, shape: g.reshape(x.shape), forward=lambda x, shape: x.reshape(shape))
+rule(np.reshape, lambda g, y, x, shape, order="C":
+     g.reshape(x.shape, order="CF"[x.flags.fnc] if order == "A" else order),
+     forward=lambda x, shape, order="C": x.reshape(shape, order=order))
 rule(np.squeeze, lambda g, y, x, axis=None: g.reshape(x.shape))
 rule(np.expand_dims, lambda g, y, x, axis: g.reshape(x.shape))
 rule(np.transpose, lambda g, y, x, axes=None: g.transpose(None if axes is None else np.argsort(np.mod(axes, x.ndim))))

@@ -10,7 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import rule
+from .basics import zero
 
 rule(np.conjugate, lambda g, y, x: g.conj())
 rule(np.real, lambda g, y, x: g.astype(x.dtype))
-rule(np.imag, lambda g, y, x: -1j * g)
+rule(np.imag, lambda g, y, x: g * -1j)
+rule(np.sign, lambda g, y, x: zero(g) if x.dtype.kind != "c" else  # 0 at 0
+     1j * np.imag(g * y) / np.where(x == 0, 1, x))  # x / |x| turns with x

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..batching import Batched
+from ..graph import changed
 from ..tensor import Parameter, Tensor
+from .hooks import Hooks
 
 
-class Module:
+class Module(Hooks):
     """The base of all layers and models: set attributes in ``__init__``, compute in ``forward``.
 
     Attributes that are Parameters, Modules, or lists, tuples and dicts of them are found in the order they were set and
@@ -24,6 +27,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args, **kwargs):
+        if self._pre_hooks or self._post_hooks or self._backward_hooks:
+            return self._call_hooked(args, kwargs)
         return self.forward(*args, **kwargs)
 
     # ---- the walk ----
@@ -50,7 +55,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, parameter), shared ones once, under their first name."""
-        return _unique((n, v) for n, v in self._walk() if isinstance(v, Parameter))
+        return _unique((n, v) for n, v in self._walk() if isinstance(v, (Parameter, Batched)))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, shared ones once: what an optimizer takes."""
@@ -95,6 +100,7 @@ class Module:
                     value.data = new
                 else:
                     value[...] = new
+                    changed(value)
 
     # ---- switches ----
     def train(self, mode: bool = True) -> Module:
@@ -150,7 +156,7 @@ class Module:
 def _walk_value(path, value):
     if isinstance(value, Module):
         yield from value._walk(path)
-    elif isinstance(value, Parameter):
+    elif isinstance(value, (Parameter, Batched)):  # Batched: a parameter inside vmap
         yield path, value
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):

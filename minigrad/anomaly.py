@@ -1,0 +1,121 @@
+"""`detect_anomaly`: where a NaN came from. The first op that made it, its operands, and the line that called it."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from . import graph
+from .mode import mode
+from .tensor import _plain
+
+_HERE = str(Path(__file__).parent)
+_SKIP = (_HERE, str(Path(np.__file__).parent), contextlib.__file__)
+
+
+class detect_anomaly(contextlib.ContextDecorator):
+    """Raise FloatingPointError at the first NaN or infinity, as a ``with`` block or a decorator; in this thread only.
+
+    In forward at once, by the op that makes a NaN of numbers, or an infinity of finite numbers, or is handed a NaN;
+    in backward by the op whose rule does. The message names op, operands, index, and file and line of the call in
+    forward. An infinity that an op is handed (a mask of -inf) is not complained of. check_inf=False: NaN alone.
+
+    Every result is searched and every call looks up its line: for finding a fault, not for training.
+    """
+
+    def __init__(self, check_inf: bool = True):
+        self.check_inf, self.before = check_inf, []
+
+    def __enter__(self):
+        self.before.append(mode.watch)
+        mode.watch = self
+        return self
+
+    def __exit__(self, *exc):
+        mode.watch = self.before.pop()
+
+    def forward(self, op, values, t):
+        """Look at the result of an op: called by `tensor.record`."""
+        if t.node is not None:
+            t.node.source = _line()
+        what = self._complaint(t.data, values)
+        if what and not _in_backward():
+            raise FloatingPointError("\n  ".join([
+                f"{op.name} {what}", *_operands(op, values, t.data), f"called in {_line()}"]))
+
+    def backward(self, node, x, g, d):
+        """Look at what a rule gave for input x: called by `graph.pullback`."""
+        g, d = _plain(g), _plain(d)
+        what = self._complaint(d, [g])
+        if what:
+            y, *inputs = node.values
+            raise FloatingPointError("\n  ".join([
+                f"backward: the rule of {node.op.name} {what}", f"g: {_summary(g)}",
+                f"y: {_summary(y)}", *_operands(node.op, inputs, d if d.shape == x.shape else np.zeros(0)),
+                f"called in {getattr(node, 'source', 'a forward pass outside detect_anomaly()')}"]))
+
+    def _complaint(self, y, values):
+        if y.dtype.kind not in "fc":
+            return None
+        values = [np.asarray(v) for v in values]
+        values = [v for v in values if v.dtype.kind in "fc"]
+        if np.isnan(y).any():
+            handed = any(np.isnan(v).any() for v in values)
+            return f"{'was handed' if handed else 'made'} a NaN, {_where(np.isnan(y))}"
+        if self.check_inf and np.isinf(y).any() and all(np.isfinite(v).all() for v in values):
+            return f"made an infinity, {_where(np.isinf(y))}"
+        return None
+
+
+def _where(bad):
+    index = tuple(map(int, np.argwhere(bad)[0]))
+    return f"at index {index}" if bad.sum() == 1 else f"{bad.sum()} of {bad.size}, the first at index {index}"
+
+
+def _operands(op, values, y):
+    """A line for each operand, with its value at the first bad place of y if the shapes allow."""
+    bad = np.argwhere(~np.isfinite(y)) if y.dtype.kind in "fc" else []
+    for i, v in enumerate(values):
+        v = np.asarray(v)
+        line = f"operand {i}: {_summary(v)}"
+        if len(bad) and v.size > 1 and v.shape == y.shape:
+            line += f", there {v[tuple(bad[0])]}"
+        yield line
+
+
+def _summary(x):
+    x = np.asarray(x)
+    if x.size <= 6:
+        return f"{np.array2string(x, separator=', ')} ({x.dtype})".replace("\n", "")
+    text = f"shape {x.shape}, {x.dtype}"
+    if x.dtype.kind in "fiu":
+        finite = x[np.isfinite(x)]
+        text += f", from {finite.min():g} to {finite.max():g}" if finite.size else ""
+        text += f", {x.size - finite.size} not finite" if finite.size < x.size else ""
+    return text
+
+
+def _frames():
+    frame = sys._getframe(2)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _in_backward():
+    """Whether a rule is running: its ops are no one's forward pass, and `backward` looks at what it gives."""
+    return any(frame.f_code is graph.pullback.__code__ for frame in _frames())
+
+
+def _line():
+    """File, line and text of the innermost call that is neither ours nor NumPy's."""
+    for frame in _frames():
+        file = frame.f_code.co_filename
+        if not file.startswith(_SKIP):
+            text = linecache.getline(file, frame.f_lineno).strip()
+            return f"{file}, line {frame.f_lineno}, in {frame.f_code.co_name}" + (f": {text}" if text else "")
+    return "minigrad"

@@ -1,0 +1,12 @@
+"""Samples of functional/: convolution with a bias, of sequences and volumes; the others stand in basics.py."""
+
+from __future__ import annotations
+
+import minigrad.functional as F
+
+from .core import sample
+
+sample(F._conv_bias, (2, 4, 8), (6, 2, 3), (6,), stride=(2,), padding=((0, 1),), dilation=(2,), groups=2)
+sample(F._conv_bias, (0, 3, 4), (2, 3, 2), (2,), stride=(1,), padding=((0, 0),), dilation=(1,), groups=1)
+sample(F._conv_bias, (2, 2, 2, 3, 3), (2, 2, 2, 2, 1), (2,),
+       stride=(1, 2, 1), padding=((1, 0), (0, 0), (0, 1)), dilation=(1, 1, 1), groups=1)
