@@ -21,7 +21,21 @@ from .calculus import (
     vjp,
 )
 from .derivatives import linalg, special
-from .derivatives.scans import logsumexp
+from .derivatives.elementwise import cot, csc, lerp, rsqrt, sec
+from .derivatives.indexing import (
+    diag_embed,
+    gather,
+    index_add,
+    index_copy,
+    index_select,
+    masked_fill,
+    masked_select,
+    safe_where,
+    scatter,
+    scatter_add,
+)
+from .derivatives.ordering import cummax, cummin, kthvalue, topk
+from .derivatives.scans import logcumsumexp, logsumexp
 from .dispatch import primitive
 from .graph import rule
 from .mode import enable_grad, is_grad_enabled, no_grad
@@ -30,7 +44,10 @@ from .tensor import Parameter, Tensor
 
 __version__ = "0.1.0"
 __all__ = [
-    "Parameter", "Tensor", "calculus", "checkpoint", "data", "default_generator", "detect_anomaly", "elementwise_grad",
-    "enable_grad", "functional", "gauss_newton_vp", "grad", "hessian", "hvp", "is_grad_enabled", "jacfwd", "jacobian",
-    "jacrev", "jvp", "linalg", "logsumexp", "manual_seed", "metrics", "models", "nn", "no_grad", "optim", "primitive",
-    "primitives", "random", "rule", "special", "train", "tree", "value_and_grad", "vhp", "vjp", "vmap"]
+    "Parameter", "Tensor", "calculus", "checkpoint", "cot", "csc", "cummax", "cummin", "data",
+    "default_generator", "detect_anomaly", "diag_embed", "elementwise_grad", "enable_grad", "functional",
+    "gather", "gauss_newton_vp", "grad", "hessian", "hvp", "index_add", "index_copy", "index_select",
+    "is_grad_enabled", "jacfwd", "jacobian", "jacrev", "jvp", "kthvalue", "lerp", "linalg", "logcumsumexp",
+    "logsumexp", "manual_seed", "masked_fill", "masked_select", "metrics", "models", "nn", "no_grad", "optim",
+    "primitive", "primitives", "random", "rsqrt", "rule", "safe_where", "scatter", "scatter_add", "sec",
+    "special", "topk", "train", "tree", "value_and_grad", "vhp", "vjp", "vmap"]

@@ -284,8 +284,8 @@ def _compare(f, args, us, leaves, k, g, eps, rtol, atol, generator):
     e = _only(one * (off / abs(off) if np.isfinite(off) else 1), [p])
     right, left = slope(e, u, eps, 0), slope(e, u, 0, -eps)
     kink = not np.abs(right - left) <= _gap(g.flat[p], numeric)
-    found = (f"at index {_index(p, g.shape)} the rules give {g.flat[p]:.10g}, a central difference {numeric:.10g} (step "
-             f"{eps:g})" + f"; a kink, where the slopes ahead and behind are {right:.10g} and {left:.10g}" * kink)
+    found = (f"at index {_index(p, g.shape)} the rules give {g.flat[p]:.10g}, a central difference {numeric:.10g} "
+             f"(step {eps:g})" + f"; a kink, where the slopes ahead and behind are {right:.10g} and {left:.10g}" * kink)
     return j, found, kink
 
 

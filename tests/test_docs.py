@@ -47,6 +47,20 @@ def test_the_ops_of_adding_an_op():
             del table[key]
 
 
+def test_the_calculus_page(capsys):
+    blocks = snippets("docs/calculus.md")
+    names = {}
+    for block in blocks:
+        exec(block, names)
+        for call, promised in re.findall(r"^(mg\..*?)\s+# .*?(tensor\(.*?\))", block, re.M):
+            assert repr(eval(call, names)) == promised
+    assert names["mg"].jacobian(np.tanh)(names["x"]).shape == (3, 3)
+    shapes, examples, *complaint = capsys.readouterr().out.splitlines()
+    assert shapes.startswith("{'0.weight': (3, 4), ") and examples == "(5, 3, 4)"
+    assert complaint[0].startswith("backward: the rule of sqrt made a NaN")
+    assert sum(len(re.findall(r"# .*?tensor\(", block)) for block in blocks) == 2  # both were compared
+
+
 def test_every_page_and_picture_that_is_linked_exists():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

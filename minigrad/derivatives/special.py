@@ -292,7 +292,8 @@ def _gamma_density(a, x):
 
 
 def _beta_density(a, b, x):
-    return np.exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b)).astype(x.dtype)
+    whole = betaln(a + 0.0, b + 0.0)  # SciPy's is float32 for small integers
+    return np.exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - whole).astype(x.dtype)
 
 
 @_of_scipy(None, lambda g, y, a, x: g * _gamma_density(a, x))
