@@ -62,6 +62,7 @@ def gradgradcheck(f: Callable, *inputs, eps: float = 1e-6, rtol: float = 1e-5, a
     _explained(f, inputs, (2,), eps, rtol, atol, seed)
 
 
+@np.errstate(all="ignore")  # an infinity on the way may be masked later on
 def find_wrong_rule(f: Callable, *inputs, order: int = 1, eps: float = 1e-6, rtol: float = 1e-5, atol: float = 1e-7,
                     seed: int | np.random.Generator = 0) -> str | None:
     """Which op in ``f`` has a wrong rule: a sentence about the first whose own `gradcheck` fails, or None.
@@ -255,34 +256,40 @@ def _compare(f, args, us, leaves, k, g, eps, rtol, atol, generator):
 
     If it is off: (which output, where and by how much, whether that is a kink).
     """
-    i = leaves[k]
-
-    def slope(v, us, ahead=eps, behind=-eps):
-        ys = (_values(f, [*args[:i], args[i] + step * v, *args[i + 1:]]) for step in (ahead, behind))
-        return sum(np.vdot(u, p - m).real for u, p, m in zip(us, *ys) if u is not None) / (ahead - behind)
-
-    v, = _directions([args[i]], generator)
-    ours, numeric = np.vdot(g, v).real, slope(v, us)
+    v, = _directions([args[leaves[k]]], generator)
+    ours, numeric = np.vdot(g, v).real, _slope(f, args, us, leaves[k], v, eps, -eps)
     if abs(ours - numeric) <= atol + rtol * max(abs(ours), abs(numeric)):
         return None
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(_values(f, args), _values(f, args))):
         return 0, "", False
+    return _locate(f, args, us, leaves, k, v, eps)
 
-    def alone(j):  # output j: its u, its gradient, and how far that is off
+
+def _slope(f, args, us, i, v, ahead, behind):
+    """The difference quotient of u . f in argument i along v; a u that is None does not count."""
+    ys = (_values(f, [*args[:i], args[i] + step * v, *args[i + 1:]]) for step in (ahead, behind))
+    return sum(np.vdot(u, p - m).real for u, p, m in zip(us, *ys) if u is not None) / (ahead - behind)
+
+
+@np.errstate(all="ignore")
+def _locate(f, args, us, leaves, k, v, eps):
+    def alone(j):  # output j: its gradient, its difference quotients, and how far they are apart
         g = _vjp(f, _leaves(f, args)[0], [u if m == j else np.zeros_like(u) for m, u in enumerate(us)], False)[k].data
         u = [u if m == j else None for m, u in enumerate(us)]
-        return u, g, _gap(np.vdot(g, v).real, slope(v, u))
+
+        def slope(v, ahead=eps, behind=-eps):
+            return _slope(f, args, u, leaves[k], v, ahead, behind)
+        return g, slope, _gap(np.vdot(g, v).real, slope(v))
     outputs = [alone(j) for j in range(len(us))]
     j = max(range(len(us)), key=lambda j: outputs[j][2])
-    u, g, _ = outputs[j]
-    block = _bisect(lambda at: _gap(np.vdot(g.flat[at], v.flat[at]).real, slope(_only(v, at), u)), v.size, SMALL)
+    g, slope, _ = outputs[j]
+    block = _bisect(lambda at: _gap(np.vdot(g.flat[at], v.flat[at]).real, slope(_only(v, at))), v.size, SMALL)
     one = np.ones(v.shape, v.dtype)
-    slopes = [slope(_only(one, [p]), u) + (1j * slope(_only(1j * one, [p]), u) if v.dtype.kind == "c" else 0)
-              for p in block]
+    slopes = [slope(_only(one, [p])) + (1j * slope(_only(1j * one, [p])) if v.dtype.kind == "c" else 0) for p in block]
     p, numeric = max(zip(block, slopes), key=lambda found: _gap(g.flat[found[0]], found[1]))
     off = g.flat[p] - numeric
     e = _only(one * (off / abs(off) if np.isfinite(off) else 1), [p])
-    right, left = slope(e, u, eps, 0), slope(e, u, 0, -eps)
+    right, left = slope(e, eps, 0), slope(e, 0, -eps)
     kink = not np.abs(right - left) <= _gap(g.flat[p], numeric)
     found = (f"at index {_index(p, g.shape)} the rules give {g.flat[p]:.10g}, a central difference {numeric:.10g} "
              f"(step {eps:g})" + f"; a kink, where the slopes ahead and behind are {right:.10g} and {left:.10g}" * kink)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from minigrad import Tensor, grad
+from minigrad import Tensor, grad, logsumexp
 from minigrad import functional as F
 from minigrad.testing import gradcheck
 
@@ -182,3 +182,14 @@ def test_logsumexp_of_complex_numbers_is_its_formula():
     np.testing.assert_allclose(np.exp(F.logsumexp(Tensor(z1)).data), np.exp(z1).sum())
     gradcheck(F.logsumexp, z1)
     assert math.isclose(abs(gradient(F.logsumexp, [1j])[0]), abs(1 - 0.5j))
+
+
+def test_logsumexp_of_complex_numbers_stays_on_its_branch():
+    z = np.array([1 + 3j, 0.5 - 3j, 2 - 2j])
+    np.testing.assert_allclose(np.exp(logsumexp(z)), np.exp(z).sum())
+    assert abs(logsumexp(z).imag) <= np.pi
+
+
+def test_complex_images_have_no_maximum():
+    with pytest.raises(TypeError, match="complex numbers have no largest one"):
+        F.max_pool2d(Tensor(np.ones((1, 1, 4, 4), complex)), 2)

@@ -432,3 +432,10 @@ def test_numpys_numbers_are_numbers():
         optim.SGD([w], lr=np.float32(-1))
     with pytest.raises(TypeError, match=r"lr must be a number, got '0\.1'"):
         optim.SGD([w], lr="0.1")
+
+
+def test_complex_parameters_are_refused():
+    """v = beta v + (1 - beta) g * g would mix real and imaginary parts."""
+    z = Tensor(np.ones(2, complex), requires_grad=True)
+    with pytest.raises(TypeError, match=r"Adam trains real numbers, parameter 0 is complex128.*re \+ 1j \* im"):
+        optim.Adam([z])

@@ -59,7 +59,7 @@ if hasattr(np, "cumulative_sum"):  # NumPy >= 2.1
 @primitive(lambda g, y, x, axis=None, keepdims=False: keep(g, x, axis) * np.exp(x - keep(_finite(y), x, axis)))
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))) along ``axis``, without overflow; -inf where all are -inf (the gradient is 0 there)."""
-    top = _finite(np.max(x, axis=axis, keepdims=True))
+    top = _finite(np.max(np.real(x), axis=axis, keepdims=True))
     with np.errstate(divide="ignore"):
         y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return y if keepdims else y.squeeze(axis)

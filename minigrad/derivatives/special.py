@@ -288,7 +288,7 @@ def poch(z, m):
 
 
 def _gamma_density(a, x):
-    return np.exp(xlogy(a - 1, x) - x - gammaln(a)).astype(x.dtype)  # gammaln of an integer is float64
+    return np.exp(xlogy(a - 1, x) - x - gammaln(a + 0.0)).astype(x.dtype)  # in float64: of small integers SciPy is not
 
 
 def _beta_density(a, b, x):

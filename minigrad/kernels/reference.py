@@ -107,6 +107,8 @@ def pad_images(x, padding, value):
 
 def lowest(dtype):
     """What loses every comparison: -inf, or an integer type's minimum."""
+    if dtype.kind == "c":
+        raise TypeError("complex numbers have no largest one: pool their real and imaginary parts, or np.abs")
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 

@@ -65,6 +65,9 @@ class Optimizer:
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.is_leaf:
                 raise TypeError(f"{name} trains leaf Tensors, parameter {i} is {p!r:.60}")
+            if p.dtype.kind == "c":
+                raise TypeError(f"{name} trains real numbers, parameter {i} is {p.dtype}: train its real and imaginary "
+                                "part, re + 1j * im")
             if id(p) in known:
                 raise ValueError(f"{name}: parameter {i} {p.shape} is there twice; it would be updated twice a step")
             known.add(id(p))
