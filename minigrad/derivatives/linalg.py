@@ -93,7 +93,7 @@ def _apart(v, w, what, zero=False):
 
 def _noise(g):
     """What counts as 0 beside ``g``."""
-    return _eps(g) ** 0.5 * np.linalg.matrix_norm(g, keepdims=True)
+    return _eps(g) ** 0.5 * np.linalg.matrix_norm(g, keepdims=True) + _eps(g)
 
 
 def _refuse_phase(x, noise):
