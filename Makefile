@@ -19,6 +19,7 @@ lint: $(VENV)/.dev
 
 benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/engine.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/calculus.py
 
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from . import graph
+from .batching import whole
 from .mode import mode
-from .tensor import _plain
 
 _HERE = str(Path(__file__).parent)
 _SKIP = (_HERE, str(Path(np.__file__).parent), contextlib.__file__)
@@ -42,6 +42,7 @@ class detect_anomaly(contextlib.ContextDecorator):
         """Look at the result of an op: called by `tensor.record`."""
         if t.node is not None:
             t.node.source = _line()
+        values = [whole(v) for v in values]
         what = self._complaint(t.data, values)
         if what and not _in_backward():
             raise FloatingPointError("\n  ".join([
@@ -49,10 +50,10 @@ class detect_anomaly(contextlib.ContextDecorator):
 
     def backward(self, node, x, g, d):
         """Look at what a rule gave for input x: called by `graph.pullback`."""
-        g, d = _plain(g), _plain(d)
+        g, d = whole(g), whole(d)
         what = self._complaint(d, [g])
         if what:
-            y, *inputs = node.values
+            y, *inputs = map(np.asarray, node.values)
             raise FloatingPointError("\n  ".join([
                 f"backward: the rule of {node.op.name} {what}", f"g: {_summary(g)}",
                 f"y: {_summary(y)}", *_operands(node.op, inputs, d if d.shape == x.shape else np.zeros(0)),
@@ -61,7 +62,6 @@ class detect_anomaly(contextlib.ContextDecorator):
     def _complaint(self, y, values):
         if y.dtype.kind not in "fc":
             return None
-        values = [np.asarray(v) for v in values]
         values = [v for v in values if v.dtype.kind in "fc"]
         if np.isnan(y).any():
             handed = any(np.isnan(v).any() for v in values)
@@ -80,7 +80,6 @@ def _operands(op, values, y):
     """A line for each operand, with its value at the first bad place of y if the shapes allow."""
     bad = np.argwhere(~np.isfinite(y)) if y.dtype.kind in "fc" else []
     for i, v in enumerate(values):
-        v = np.asarray(v)
         line = f"operand {i}: {_summary(v)}"
         if len(bad) and v.size > 1 and v.shape == y.shape:
             line += f", there {v[tuple(bad[0])]}"

@@ -24,7 +24,7 @@ from .derivatives import indexing, linalg, scans, special
 from .derivatives.scans import logsumexp
 from .dispatch import of_scipy
 from .graph import composites, constants, table
-from .inplace import assign
+from .inplace import assign, writers
 from .methods import ArrayMethods
 from .tensor import Tensor, _plain, record
 
@@ -59,7 +59,7 @@ class Batched(NDArrayOperatorsMixin, ArrayMethods):
     value: a Tensor, an array, or, in a vmap within a vmap, a Batched of the outer ``level``.
     """
 
-    __slots__ = ("level", "value")
+    __slots__ = ("is_parameter", "level", "value")
     node = None
     requires_grad = property(lambda self: getattr(self.value, "requires_grad", False))
     _data = property(lambda self: getattr(self.value, "_data", self.value))
@@ -69,14 +69,18 @@ class Batched(NDArrayOperatorsMixin, ArrayMethods):
     dtype = property(lambda self: self.value.dtype)
 
     def __init__(self, value, level):
-        self.value, self.level = value, level
+        self.value, self.level, self.is_parameter = value, level, False
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method == "at" or kwargs.get("out") is not None:
+            raise _not_into_one(ufunc)
         if method != "__call__" or kwargs:
             return _each(getattr(ufunc, method), inputs, kwargs)
         return _record(ufunc, *inputs) if ufunc in table else self.__array_function__(ufunc, (), inputs, {})
 
     def __array_function__(self, function, types, args, kwargs):
+        if function in writers or kwargs.get("out") is not None:
+            raise _not_into_one(function)
         if function in (np.shape, np.ndim, np.size):
             return getattr(self, function.__name__)
         if function in table:
@@ -95,19 +99,26 @@ class Batched(NDArrayOperatorsMixin, ArrayMethods):
         return _each(function, args, kwargs)
 
     def __getitem__(self, index): return _record(operator.getitem, self, index=index)
-    def __setitem__(self, index, v): self.value = _record(assign, self, v, index=index).value
+    def __len__(self): return self.shape[0]
     __hash__ = object.__hash__
 
+    def __setitem__(self, index, v):
+        if whole(self).base is not None:
+            raise RuntimeError("this is a view, or an argument of vmap's function: assigning into it would not reach "
+                               "what it views. Take a copy() first")
+        new = _record(assign, self, v, index=index)
+        self.value, self.level = new.value, new.level
+
     def __bool__(self):
-        first, *rest = {bool(v) for v in np.reshape(_plain(self.value), -1)}
-        if rest:
+        values = whole(self)
+        if values.any() != values.all():
             raise TypeError("inside vmap a condition cannot hold for some examples and not for others: "
                             "use np.where(condition, a, b)")
-        return first
+        return bool(values.all())
 
     def __array__(self, dtype=None, copy=None):
         raise _NoArray("inside vmap a value stands for a whole batch and cannot become an array or an index of one: "
-                       "use NumPy's functions on it, np.take(x, i, axis=0) for x[i]")
+                       "use NumPy's functions on it, np.take(Tensor(x), i, axis=0) for x[i]")
 
     def numpy(self):
         """Not to be had inside vmap."""
@@ -122,6 +133,22 @@ class Batched(NDArrayOperatorsMixin, ArrayMethods):
         return f"Batched(shape={self.shape}, dtype={self.dtype}, batch={self.value.shape[0]})"
 
 
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):  # x += y is x = x + y
+    setattr(Batched, f"__i{_name}__", getattr(Batched, f"__{_name}__"))
+
+
+def whole(x):
+    """The array of all examples behind a Batched; any other value as an array."""
+    while isinstance(x, Batched):
+        x = x.value
+    return np.asarray(_plain(x))
+
+
+def _not_into_one(function):
+    return TypeError(f"inside vmap np.{function.__name__} would write a whole batch into one array: use a new "
+                     "value, h = h + x instead of h += x")
+
+
 # ---- how an op is applied ----
 def _level(xs):
     """The highest level of vmap among ``xs``, also inside tuples, lists and dicts; 0 if there is none."""
@@ -130,6 +157,8 @@ def _level(xs):
 
 
 def _apply(key, *xs, **static):
+    if key in table and _level(static.values()):
+        return _record(key, *xs, **static)
     return record(key, *xs, **static) if key in table else key(*map(_plain, xs), **static)
 
 
@@ -142,26 +171,37 @@ def _record(key, *inputs, **static):
         return _each(functools.partial(_apply, key), inputs, static)
     batched = [isinstance(x, Batched) and x.level == level for x in inputs]
     xs = [x.value if b else x for x, b in zip(inputs, batched)]
-    rule = rules.get(key) or (elementwise if key not in table or table[key].broadcasts else None)
+    rule = rules.get(key) or (elementwise if _is_elementwise(key) else None)
     y = rule and rule(key, xs, batched, **static)
     if y is None:
         return _each(functools.partial(_apply, key), inputs, static)
     return y if isinstance(y, Batched) and y.level == level else Batched(y, level)
 
 
+def _is_elementwise(key):
+    """Of the ops that broadcast, ufuncs and ours are; of a user's nobody knows."""
+    return isinstance(key, np.ufunc) or (
+        table[key].broadcasts and getattr(key, "__module__", "").startswith(("numpy", "minigrad.")))
+
+
 def _each(function, args, kwargs):
     """``function`` example by example, its results stacked: slow, and right for everything."""
     level = _level((args, kwargs))
-
-    def example(i, x):
-        if isinstance(x, Batched):
-            return (x.value[i] if x.dtype.kind in "fc" else _plain(x.value)[i]) if x.level == level else x
-        if type(x) is dict:
-            return {k: example(i, v) for k, v in x.items()}
-        return type(x)(example(i, v) for v in x) if type(x) in (list, tuple) else x
-    size = next(n for k, n in levels.active if k == level)
-    results = [function(*example(i, args), **example(i, kwargs)) for i in range(size)]
+    size = next((n for k, n in levels.active if k == level), None)
+    if size is None:
+        raise RuntimeError("a value from inside vmap was kept, and used after vmap had ended")
+    if size == 0:
+        raise ValueError(f"vmap of no examples: {getattr(function, '__name__', 'an op')} is done one by one")
+    results = [function(*_example(i, level, args), **_example(i, level, kwargs)) for i in range(size)]
     return tree.transform(lambda *ys: Batched(np.stack(ys), level), *results)
+
+
+def _example(i, level, x):
+    if isinstance(x, Batched):
+        return (x.value[i] if x.dtype.kind in "fc" else _plain(x.value)[i]) if x.level == level else x
+    if type(x) is dict:
+        return {k: _example(i, level, v) for k, v in x.items()}
+    return type(x)(_example(i, level, v) for v in x) if type(x) in (list, tuple) else x
 
 
 Batched.record = staticmethod(_record)
@@ -203,6 +243,7 @@ def over_axes(key, xs, batched, axis=None, **static):
 
 @batching(np.argmax, np.argmin)
 def _first_of(key, xs, batched, axis=None, keepdims=False):
+    axis = axis if axis is None else operator.index(axis)
     if axis is None:
         y = key(_plain(xs[0]).reshape(xs[0].shape[0], -1), axis=1)
         return y.reshape(-1, *(1,) * (xs[0].ndim - 1)) if keepdims else y
@@ -255,7 +296,8 @@ def _stack(key, xs, batched, axis=0):
 @batching(np.reshape)
 def _reshape(key, xs, batched, shape, **order):
     if not order:
-        return xs[0].reshape(xs[0].shape[0], *np.atleast_1d(shape).tolist())
+        n, *size = xs[0].shape
+        return xs[0].reshape(n, *np.empty(size, bool).reshape(shape).shape)  # what -1 is, also in a batch of 0
 
 
 @batching(np.squeeze)
@@ -293,9 +335,16 @@ def _broadcast_to(key, xs, batched, shape):
     return np.broadcast_to(_pad_axes(xs[0], len(shape)), (xs[0].shape[0], *shape))
 
 
-@batching(np.copy, np.astype, np.zeros_like, np.ones_like, np.empty_like, np.full_like)
-def _whole(key, xs, batched, **static):
+@batching(np.copy, np.astype, P.windows, P.fold,
+          *(key for key, op in table.items() if getattr(key, "__module__", "") in ("numpy.linalg", linalg.__name__)
+            and type(op.rules) is tuple and len(op.rules) == 1))
+def _unchanged(key, xs, batched, **static):
     return _apply(key, *xs, **static)
+
+
+@batching(np.zeros_like, np.ones_like, np.empty_like)
+def _like(key, xs, batched, shape=None, **static):
+    return _apply(key, *xs, **static) if shape is None else None
 
 
 # ---- products ----
@@ -319,12 +368,6 @@ def _einsum(key, xs, batched, subscripts):
     terms, out = subscripts.split("->")
     terms = [new * b + t for t, b in zip(terms.split(","), batched)]
     return np.einsum(f"{','.join(terms)}->{new}{out}", *xs)
-
-
-@batching(*(key for key, op in table.items() if getattr(key, "__module__", "") in ("numpy.linalg", linalg.__name__)
-            and type(op.rules) is tuple and len(op.rules) == 1))
-def _stack_of_matrices(key, xs, batched, **static):
-    return _apply(key, *xs, **static)
 
 
 # ---- indexing ----
@@ -372,16 +415,6 @@ def _pad(key, xs, batched, pad_width, **static):
     return P.pad(xs[0], pad_width=((0, 0), *map(tuple, widths)), **static)
 
 
-@batching(P.windows)
-def _windows(key, xs, batched, **static):
-    return P.windows(xs[0], **static)
-
-
-@batching(P.fold)
-def _fold(key, xs, batched, **static):
-    return P.fold(xs[0], **static)
-
-
 # ---- images: more of them, or, if the weights differ, more groups ----
 def _merge(x, axis):
     """(B, ...) with its batch merged into ``axis`` of an example."""
@@ -425,7 +458,8 @@ def vmap(f: Callable, in_dims=0, out_dims=0) -> Callable:
 
     in_dims: the axis of the examples in each argument; None for an argument that is the same for all (a module, say).
     One number for all arguments, or a tuple with one entry each; an entry for a dict, list or tuple holds for all in
-    it. out_dims: where the axis goes in the results. Keyword arguments are the same for all.
+    it. out_dims: where the axis goes in the results: one number, or a tuple with one for each. Keyword arguments are
+    the same for all.
 
     ``vmap(grad(loss), (None, 0, 0))(model, x, y)`` are the gradients of every single example. f may use the functions
     of functions of this package, and vmap again; conditions on values must come out the same for all examples.
@@ -434,9 +468,11 @@ def vmap(f: Callable, in_dims=0, out_dims=0) -> Callable:
         >>> vmap(np.dot)(np.ones((5, 3)), np.ones((5, 3))).shape
         (5,)
     """
-    @functools.wraps(f)
+    @functools.wraps(f, updated=())
     def mapped(*args, **kwargs):
-        dims = in_dims if isinstance(in_dims, tuple) else (in_dims,) * len(args)
+        dims = tuple(in_dims) if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
+        if not all(d is None or isinstance(d, (int, np.integer)) for d in dims):
+            raise TypeError(f"vmap: in_dims={in_dims} must hold one axis, or None, for each argument")
         if len(dims) != len(args):
             raise ValueError(f"vmap: in_dims={in_dims} is for {len(dims)} arguments, but there are {len(args)}")
         sizes = {f"argument {i}{path}": np.shape(x)[dim] for i, (arg, dim) in enumerate(zip(args, dims))
@@ -454,7 +490,11 @@ def vmap(f: Callable, in_dims=0, out_dims=0) -> Callable:
                 for arg, dim in zip(args, dims)), **kwargs)
         finally:
             levels.active = before
-        return tree.transform(lambda v: _out(v, level, size, out_dims), y)
+        if not isinstance(out_dims, (tuple, list)):
+            return tree.transform(lambda v: _out(v, level, size, out_dims), y)
+        if not isinstance(y, (tuple, list)) or len(y) != len(out_dims):
+            raise ValueError(f"vmap: out_dims={out_dims} is for {len(out_dims)} results")
+        return type(y)(tree.transform(lambda v, d=d: _out(v, level, size, d), part) for part, d in zip(y, out_dims))
     return mapped
 
 
@@ -481,7 +521,7 @@ def _out(y, level, size, dim):
     if isinstance(y, Batched) and y.level == level:
         y = y.value
     else:  # the same for all examples
-        y = np.broadcast_to(_tensor(y), (size, *np.shape(y)))
+        y = np.copy(np.broadcast_to(_tensor(y), (size, *np.shape(y))))
     y = np.moveaxis(y, 0, dim)
     return y if isinstance(y, (Tensor, Batched)) else Tensor(y)
 

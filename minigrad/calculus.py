@@ -12,16 +12,18 @@ those of its parameters that require grad, by name. Results are Tensors.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from . import random, tensor, tree
+from . import graph, random, tensor, tree
 from .batching import Batched, levels, unwrap, vmap, wrap
-from .graph import Each, Node, Op, pullback
+from .graph import Node, Op, pullback
 from .mode import enable_grad, mode
-from .tensor import Parameter, Tensor, _pull
+from .tensor import Tensor, _pull
 
 __all__ = ["checkpoint", "elementwise_grad", "gauss_newton_vp", "grad", "hessian", "hvp", "jacfwd", "jacobian",
            "jacrev", "jvp", "value_and_grad", "vhp", "vjp", "vmap"]
@@ -36,14 +38,19 @@ class _Trace:
 
     def __init__(self, f, args, kwargs=None, argnums=0, has_aux=False):
         self.f, self.levels, recording = f, levels.active, mode.recording
-        numbers = [_position(i, args, f) for i in ([argnums] if isinstance(argnums, int) else argnums)]
-        self.tree = args[numbers[0]] if isinstance(argnums, int) else tuple(args[i] for i in numbers)
+        numbers, one = _positions(argnums, args, f)
+        opened = [tree.opened(args[i]) for i in numbers]
+        self.tree = opened[0] if one else tuple(opened)
+        self.weights = [id(p) for t in opened for p in _weights(t)]
+        if len(set(self.weights)) < len(self.weights):
+            raise ValueError(f"two of the modules that {_name(f)} is differentiated in share a parameter: its gradient "
+                             "would be counted twice. Put them into one module")
         self.xs, self.lifts, args = [], False, list(args)
         with enable_grad(), contextlib.ExitStack() as stack:
-            for i in numbers:
+            for i, t in zip(numbers, opened):
                 first = len(self.xs)
-                self.xs += [self._leaf(x, f"argument {i}{path} of {_name(f)}") for path, x in tree.leaves(args[i])]
-                args[i] = tree.rebuild(args[i], (wrap(x, self.levels) for x in self.xs[first:]),
+                self.xs += [self._leaf(x, f"argument {i}{path} of {_name(f)}") for path, x in tree.leaves(t)]
+                args[i] = tree.rebuild(t, (wrap(x, self.levels) for x in self.xs[first:]),
                                        lambda m, new: stack.enter_context(tree.substituted(m, new)))
             y = f(*args, **(kwargs or {}))
         self.aux = None
@@ -52,7 +59,7 @@ class _Trace:
                 raise ValueError(f"with has_aux=True, {_name(f)} must return (result, aux), not {type(y).__name__}")
             y, self.aux = y
         self.y = tree.transform(_tensor, y)
-        self.ys = [unwrap(v, self.levels) for _, v in tree.leaves(self.y)]
+        self.ys = [_tensor(unwrap(v, self.levels)) for _, v in tree.leaves(self.y)]
         self.lifts = recording and (self.lifts or _reaches_beyond(self.ys, self.xs))
         if not self.lifts:
             self.y, self.aux = tree.transform(_detached, self.y), tree.transform(_detached, self.aux)
@@ -65,7 +72,7 @@ class _Trace:
         if x.dtype.kind not in "fc":
             raise TypeError(f"{where} has dtype {x.dtype}: only floating-point numbers have derivatives, use "
                             "astype(np.float32)")
-        weight = isinstance(x, Parameter) and x.is_leaf and not hasattr(x.node, "traced")
+        weight = id(x) in self.weights and x.is_leaf and not hasattr(x.node, "traced")
         x = _tensor(unwrap(x, self.levels))
         if x.requires_grad and not weight:
             self.lifts = True
@@ -76,8 +83,11 @@ class _Trace:
 
     def number(self):
         """The one result, which must be a single number, as the seed of its own gradient."""
-        if len(self.ys) != 1 or self.y.size != 1:
-            shapes = [v.shape for _, v in tree.leaves(self.y)]
+        leaves = [v for _, v in tree.leaves(self.y)]
+        if len(leaves) == 1 and leaves[0].dtype.kind == "c":
+            raise TypeError(f"{_name(self.f)} returns a complex number: use np.real, np.abs, ... of it")
+        if len(leaves) != 1 or leaves[0].size != 1:
+            shapes = [v.shape for v in leaves]
             raise ValueError(f"{_name(self.f)} must return a single number to have a gradient, not shape "
                              f"{shapes[0] if len(shapes) == 1 else shapes}: sum it, or use jacobian or vjp")
         return [np.ones(self.ys[0].shape, self.ys[0].dtype)]
@@ -85,6 +95,15 @@ class _Trace:
     def pull(self, us, create_graph=None):
         """u^T dy/dx for each x, with one u for each y."""
         return _vjp(self.ys, us, self.xs, self.lifts if create_graph is None else create_graph)
+
+    def records(self, vs):
+        """Whether products with ``vs`` are to be recorded in their turn."""
+        return mode.recording and (self.lifts or any(v.requires_grad for v in vs))
+
+    def transposed(self):
+        """(us, gs): g = u^T dy/dx as a function of the leaves u, to be pulled back once more: v^T dg/du is dy/dx v."""
+        us = [Tensor(np.zeros_like(y.data), requires_grad=y.dtype.kind in "fc") for y in self.ys]
+        return us, self.pull(us, create_graph=True)
 
     def like_arguments(self, values):
         """What belongs to xs, as a tree like the arguments."""
@@ -96,10 +115,22 @@ class _Trace:
             zip(_paths(self.tree), self.xs), tree.matching(vs, self.tree, what))]
 
 
-def _position(i, args, f):
-    if not isinstance(i, int) or not -len(args) <= i < len(args):
-        raise ValueError(f"argnums holds {i!r}, but {_name(f)} was called with {len(args)} arguments")
-    return i % len(args)
+def _positions(argnums, args, f):
+    """The positions that ``argnums`` means, as a list, and whether it is one number."""
+    one = not isinstance(argnums, Iterable)
+    numbers = [operator.index(i) for i in ([argnums] if one else argnums)]
+    for i in numbers:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums holds {i}, but {_name(f)} was called with {len(args)} arguments")
+    return [i % len(args) for i in numbers], one
+
+
+def _weights(t):
+    """The parameters of the modules in a tree that was opened."""
+    if isinstance(t, tree.Parameters):
+        return list(t.values())
+    items = t.values() if isinstance(t, dict) else t if isinstance(t, (list, tuple)) else ()
+    return [p for item in items for p in _weights(item)]
 
 
 def _paths(t):
@@ -110,14 +141,16 @@ def _fit(v, x, active, what):
     v = _tensor(unwrap(_tensor(v), active))
     if v.shape != x.shape:
         raise ValueError(f"{what} has shape {v.shape}, but its counterpart has {x.shape}")
+    if v.dtype.kind == "c" != x.dtype.kind:
+        raise TypeError(f"{what} is complex, but its counterpart is real")
     return v if v.dtype == x.dtype else v.astype(x.dtype)
 
 
 def _vjp(ys, us, xs, create_graph):
     """u^T dy/dx for each of xs; zero where nothing depends on it."""
     pairs = [(y, u) for y, u in zip(ys, us) if isinstance(y, Tensor) and y.requires_grad]
-    found = pairs and _pull(*zip(*pairs), {x.node for x in xs}, True, create_graph)
-    return [found[x.node] if x.node in found else Tensor(np.zeros_like(x.data)) for x in xs]
+    found = pairs and _pull(*zip(*pairs), {x.node for x in xs if x.requires_grad}, True, create_graph)
+    return [found[x.node] if found and x.node in found else Tensor(np.zeros_like(x.data)) for x in xs]
 
 
 def _reaches_beyond(ys, xs):
@@ -211,8 +244,7 @@ def vjp(f: Callable, *primals, has_aux: bool = False) -> tuple:
     def pull(u):
         us = [_fit(v, y, t.levels, f"the gradient{path}") for path, y, v in zip(
             _paths(t.y), t.ys, tree.matching(u, t.y, "the gradient"))]
-        create_graph = mode.recording and (t.lifts or any(v.requires_grad for v in us))
-        return t.like_arguments(t.pull(us, create_graph))
+        return t.like_arguments(t.pull(us, t.records(us)))
     return (t.y, pull, t.aux) if has_aux else (t.y, pull)
 
 
@@ -227,10 +259,8 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fals
                         "jvp(f, (x, y), (vx, vy))")
     t = _Trace(f, tuple(primals), argnums=range(len(primals)), has_aux=has_aux)
     vs = t.tangents(tuple(tangents), "the tangent")
-    us = [Tensor(np.zeros_like(y.data), requires_grad=True) for y in t.ys]
-    gs = t.pull(us, create_graph=True)
-    create_graph = mode.recording and (t.lifts or any(v.requires_grad for v in vs))
-    products = _vjp(gs, vs, us, create_graph)
+    us, gs = t.transposed()
+    products = _vjp(gs, vs, us, t.records(vs))
     product = tree.rebuild(t.y, (wrap(p, t.levels) for p in products))
     return (t.y, product, t.aux) if has_aux else (t.y, product)
 
@@ -245,6 +275,7 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
     """
     def jac(*args, **kwargs):
         t = _Trace(f, args, kwargs, argnums, has_aux)
+        _check_real(*t.xs, *t.ys)
         blocks = []
         for y in t.ys:
             def row(u, y=y):
@@ -261,12 +292,13 @@ jacrev = jacobian
 def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """`jacobian` by forward mode, one column for each number in the argument: for f with more outputs than inputs."""
     def jac(*args, **kwargs):
-        numbers = [_position(i, args, f) for i in ([argnums] if isinstance(argnums, int) else argnums)]
+        numbers, one = _positions(argnums, args, f)
         primals = tuple(args[i] for i in numbers)
 
         def of_these(*new):
             return f(*(new[numbers.index(i)] if i in numbers else a for i, a in enumerate(args)), **kwargs)
         xs = [_tensor(x) for _, x in tree.leaves(primals)]
+        _check_real(*xs)
         columns = []  # for each of xs the leaves of f's result
         for i, x in enumerate(xs):
             def column(v, i=i):
@@ -274,15 +306,21 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
                 return jvp(of_these, primals, tree.rebuild(primals, iter(vs)))[1]
             y = _rows(column, x.shape, x.dtype)
             columns.append([np.moveaxis(c, range(x.ndim), range(-x.ndim, 0)) for _, c in tree.leaves(y)])
-        like = primals[0] if isinstance(argnums, int) else primals
+            _check_real(*columns[-1])
+        like = primals[0] if one else primals
         return tree.rebuild(y, (tree.rebuild(like, iter(cs)) for cs in zip(*columns)))
     return _like(f, jac, "jacfwd")
 
 
+def _check_real(*values):
+    if any(v.dtype.kind == "c" for v in values):
+        raise TypeError("a Jacobian is of real numbers: split complex ones with np.real and np.imag")
+
+
 def _rows(row, shape, dtype, chunk_size=None):
     """``row`` of every unit vector of this shape: a tree of its results, with the axes of ``shape`` in front."""
-    if dtype.kind == "c":
-        raise TypeError("a Jacobian is of real numbers: split complex ones with np.real and np.imag")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
     n = int(np.prod(shape))
     units = np.eye(n, dtype=dtype).reshape(n, *shape)
     step = chunk_size or max(n, 1)
@@ -305,17 +343,18 @@ def hvp(f: Callable, inputs, v) -> tuple:
     The gradient of u^T g for the gradient g: two backward passes. inputs: a tuple of arguments, or the only one; v and
     the product have the same structure.
     """
+    t, vs = _with_tangents(f, inputs, v)
+    gradient = t.pull(t.number(), create_graph=True)
+    return t.y, t.like_arguments(_vjp(gradient, vs, t.xs, t.records(vs)))
+
+
+vhp = hvp  # v^T H is H v: the Hessian is symmetric
+
+
+def _with_tangents(f, inputs, v):
     several = isinstance(inputs, tuple)
     t = _Trace(f, inputs if several else (inputs,), argnums=range(len(inputs)) if several else 0)
-    vs = t.tangents(v, "v")
-    gradient = t.pull(t.number(), create_graph=True)
-    create_graph = mode.recording and (t.lifts or any(u.requires_grad for u in vs))
-    return t.y, t.like_arguments(_vjp(gradient, vs, t.xs, create_graph))
-
-
-def vhp(f: Callable, inputs, v) -> tuple:
-    """(f(*inputs), v^T H), which is H v: the Hessian is symmetric. See `hvp`."""
-    return hvp(f, inputs, v)
+    return t, t.tangents(v, "v")
 
 
 def gauss_newton_vp(f: Callable, loss: Callable, inputs, v) -> tuple:
@@ -324,12 +363,10 @@ def gauss_newton_vp(f: Callable, loss: Callable, inputs, v) -> tuple:
     It is positive semi-definite where loss is convex, and the Hessian where f is linear (Schraudolph 2002). inputs: a
     tuple of arguments, or the only one.
     """
-    several = isinstance(inputs, tuple)
-    t = _Trace(f, inputs if several else (inputs,), argnums=range(len(inputs)) if several else 0)
-    vs = t.tangents(v, "v")
-    us = [Tensor(np.zeros_like(y.data), requires_grad=True) for y in t.ys]
-    create_graph = mode.recording and (t.lifts or any(u.requires_grad for u in vs))
-    jv = _vjp(t.pull(us, create_graph=True), vs, us, create_graph)
+    t, vs = _with_tangents(f, inputs, v)
+    us, gs = t.transposed()
+    create_graph = t.records(vs)
+    jv = _vjp(gs, vs, us, create_graph)
     outer = _Trace(loss, (t.y,))
     hjv = _vjp(outer.pull(outer.number(), create_graph=True), jv, outer.xs, create_graph)
     return outer.y, t.like_arguments(t.pull(hjv, create_graph))
@@ -342,34 +379,66 @@ def checkpoint(f: Callable) -> Callable:
     For depth that does not fit in memory: of n layers in blocks of sqrt(n), sqrt(n) are kept at a time, for the price
     of a second forward pass (Griewank & Walther 2000; Chen et al. 2016). f: a function or a module, which must do the
     same the second time: minigrad's default generator is set back for it, so that dropout repeats; batch norm counts
-    the batch twice. Any order. Raises RuntimeError if the second run depends on other values than the first.
+    the batch twice. Any order. Raises RuntimeError if the second run depends on other values or gives another result.
     """
     def checkpointed(*args, **kwargs):
         if not mode.recording:
             return f(*args, **kwargs)
-        start = Node(None, (), None, None, ()).born
-        again = _Again(f, args, kwargs)
-        y = f(*args, **kwargs)
-        return tree.transform(lambda i, v: _forget(i, v, start, again), *_numbered(y))
+        return _Checkpoint(f, args, kwargs).first()
     return _like(f, checkpointed, "checkpoint")
 
 
-def _numbered(y):
-    numbers = iter(range(len(_paths(y))))
-    return tree.rebuild(y, numbers), y
+class _Checkpoint:
+    """One call of a function whose graph is thrown away, and all that is needed to run it again as it ran."""
 
+    def __init__(self, f, args, kwargs):
+        self.f, self.args, self.kwargs = f, args, kwargs
+        self.levels, self.substitutions = levels.active, tree.substitutions()
+        self.drawn = random.default_generator().bit_generator.state
 
-def _forget(i, y, start, again):
-    """Result i of a function with one node in place of all that it recorded."""
-    if not getattr(y, "requires_grad", False):
-        return y
-    raw = unwrap(y, again.levels)
-    if raw.node.born < start:
-        return y
-    inputs = _inputs(raw.node, start)
-    static = {"again": again, "i": i, "inputs": list(inputs)}
-    node = Node(_CHECKPOINT, list(inputs), (raw.data, *inputs.values()), static, raw.shape)
-    return wrap(tensor._wrap(raw.data, node), again.levels)
+    def _run(self):
+        """What f returned; its differentiable leaves as one flat value; and {node: value} of what that depends on."""
+        start = next(graph._ticks)  # what is born later is inside
+        y = self.f(*self.args, **self.kwargs)
+        self.ys = [unwrap(v, self.levels) for _, v in tree.leaves(y) if getattr(v, "requires_grad", False)]
+        if not self.ys:
+            return y, None, {}
+        flat = np.concatenate([np.reshape(v, -1) for v in self.ys])
+        return y, flat, _inputs(flat.node, start)
+
+    def first(self):
+        """f's result, with one node in place of all that it recorded."""
+        y, flat, self.inputs = self._run()
+        if flat is None:
+            return y
+        node = Node(_CHECKPOINT, list(self.inputs), (flat.data, *self.inputs.values()), {"again": self}, flat.shape)
+        flat, start, parts = tensor._wrap(flat.data, node), 0, []
+        for v in self.ys:
+            part = np.reshape(flat[start:start + v.size], v.shape)
+            parts.append(wrap(part if part.dtype == v.dtype else part.astype(v.dtype), self.levels))
+            start += v.size
+        self.ys, self.inputs, parts = None, list(self.inputs), iter(parts)
+        return tree.transform(lambda v: next(parts) if getattr(v, "requires_grad", False) else v, y)
+
+    def products(self, g, y):
+        """g^T d(flat)/d(input) for each of the inputs, by running f again."""
+        generator = random.default_generator()
+        drawn, active = generator.bit_generator.state, levels.active
+        try:
+            generator.bit_generator.state, levels.active = self.drawn, self.levels
+            with enable_grad(), contextlib.ExitStack() as stack:
+                for parameters, new in self.substitutions:
+                    stack.enter_context(tree.substituted(parameters, new))
+                _, flat, inputs = self._run()
+        finally:
+            generator.bit_generator.state, levels.active, self.ys = drawn, active, None
+        before = tensor._plain(y)
+        if inputs.keys() != set(self.inputs) or not np.allclose(flat.data, before, 1e-3, 1e-6, equal_nan=True):
+            raise RuntimeError(f"checkpoint({_name(self.f)}): the second run does not depend on the same values as the "
+                               "first, or gave other results. Change nothing in between, and draw random numbers from "
+                               "minigrad's default generator")
+        lift = tensor._lift if isinstance(y, Tensor) else None
+        return pullback({flat.node: g}, set(self.inputs), lift is not None, lift, ends=set(self.inputs))
 
 
 def _inputs(root, start):
@@ -377,7 +446,7 @@ def _inputs(root, start):
     found, stack, seen = {}, [root], {root}
     while stack:
         node = stack.pop()
-        for p, x in zip(node.parents, (node.values or (None,))[1:]):
+        for p, x in zip(node.parents, node.values[1:]):
             if p is not None and p.requires_grad and p not in seen:
                 seen.add(p)
                 if p.born < start:
@@ -387,49 +456,17 @@ def _inputs(root, start):
     return found
 
 
-class _Again:
-    """What is needed to run a function a second time as it ran the first time."""
-
-    def __init__(self, f, args, kwargs):
-        self.f, self.args, self.kwargs = f, args, kwargs
-        self.levels, self.drawn = levels.active, random.default_generator().bit_generator.state
-        self.modules = [(m, tree.trained(m)) for m in (f, *args, *kwargs.values()) if tree.is_module(m)]
-
-    def __call__(self):
-        generator = random.default_generator()
-        now, active = generator.bit_generator.state, levels.active
-        start = Node(None, (), None, None, ()).born
-        try:
-            generator.bit_generator.state, levels.active = self.drawn, self.levels
-            with enable_grad(), contextlib.ExitStack() as stack:
-                for m, parameters in self.modules:
-                    stack.enter_context(tree.substituted(m, parameters))
-                y = self.f(*self.args, **self.kwargs)
-            return [unwrap(v, self.levels) for _, v in tree.leaves(y)], start
-        finally:
-            generator.bit_generator.state, levels.active = now, active
-
-
-class _Recomputed(Each):
-    """The rules of a checkpoint: one run and one walk for all inputs."""
-
-    def __init__(self):
-        super().__init__(None)
+class _Recomputed:
+    """The rules of a checkpoint, one for each input: the first that is asked runs f again, for all of them."""
 
     def __iter__(self):
         found = {}
 
-        def rule(k, g, y, *xs, again, i, inputs):
+        def rule(k, g, y, *xs, again):
             if not found:
-                ys, start = again()
-                used = _inputs(ys[i].node, start) if ys[i].requires_grad else {}
-                if used.keys() != set(inputs):
-                    raise RuntimeError(f"checkpoint({_name(again.f)}): the second run does not depend on the same "
-                                       "values as the first. Hand modules to it as arguments; change nothing between")
-                lift = tensor._lift if isinstance(y, Tensor) else None
-                found.update(pullback({ys[i].node: g}, set(inputs), lift is not None, lift, ends=set(inputs)))
-            return found[inputs[k]]
-        return ((lambda *a, k=k, **static: rule(k, *a, **static)) for k in itertools.count())
+                found.update(again.products(g, y))
+            return found[again.inputs[k]]
+        return (functools.partial(rule, k) for k in itertools.count())
 
 
 _CHECKPOINT = Op(checkpoint, _Recomputed(), None, False, None)

@@ -54,7 +54,7 @@ class InPlace:
     def __imatmul__(self, other): return self._write(imatmul, np.matmul, other)
 
     def _write(self, operator, function, other):
-        if self._recorded_with(other):
+        if self._recorded_with(other) or hasattr(other, "level"):  # a value inside vmap becomes a new one
             return function(self, other)
         operator(self.data, self.plain(other))
         changed(self.data)
@@ -62,6 +62,9 @@ class InPlace:
 
     def __setitem__(self, index, value):
         """``t[i] = v``, differentiable: a recorded t becomes a new value, and views taken before keep the old one."""
+        if hasattr(value, "level"):
+            raise TypeError("inside vmap the values of a whole batch cannot be assigned into one Tensor: start from a "
+                            "value of the batch, y = x * 0, or use np.where or np.stack")
         if not self._recorded_with(value):
             self.data[self.plain(index)] = self.plain(value)
             changed(self.data)

@@ -8,7 +8,7 @@ from operator import getitem
 import numpy as np
 
 from .dispatch import of_scipy
-from .graph import Node, changed, composites, constants, pullback, table
+from .graph import Node, cast, changed, composites, constants, pullback, table
 from .hooks import Handle
 from .inplace import InPlace, writers
 from .methods import ArrayMethods
@@ -160,7 +160,8 @@ class Tensor(ArrayMethods, InPlace):
             new = hook(_tensor(g).conj())
             if new is not None and np.shape(new) != shape:
                 raise ValueError(f"a hook changed a gradient's shape from {shape} to {np.shape(new)}")
-            return g if new is None else new.conj() if isinstance(g, Tensor) else np.conj(_plain(new))
+            return g if new is None else cast(_tensor(new).conj() if isinstance(g, Tensor) else np.conj(_plain(new)),
+                                              g.dtype)
 
         def remove():
             node.hooks = [h for h in node.hooks if h is not call]
@@ -300,9 +301,9 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         if not y.requires_grad:
             raise RuntimeError("this Tensor depends on nothing that requires grad"
                                + ("" if mode.recording else ", for nothing is recorded under no_grad()"))
-        if g is None and y.size != 1:
+        if g is None and (y.size != 1 or y.dtype.kind == "c"):
             raise RuntimeError(f"backward from shape {y.shape} needs gradient=, the gradient of the final result with "
-                               "respect to it; or reduce to one number first, with t.sum() or t.mean()")
+                               "respect to it; or reduce to one real number first, with t.sum() or t.mean()")
         if g is not None and np.shape(g) != y.shape:
             raise ValueError(f"gradient has shape {np.shape(g)}, but the Tensor has {y.shape}")
         g = np.ones(y.shape, y.dtype) if g is None else g if hasattr(g, "record") else np.asarray(g, y.dtype)

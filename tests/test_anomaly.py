@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from minigrad import Tensor, grad, nn, no_grad
+from minigrad import Tensor, grad, jacobian, nn, no_grad, vmap
 from minigrad.anomaly import detect_anomaly
 
 
@@ -124,3 +124,11 @@ def test_nesting_decorating_and_threads():
         thread.start()
         thread.join()
     assert results[0].item() == -np.inf
+
+
+def test_inside_jacobian_and_vmap():
+    x = np.array([1.0, 0.0])
+    with detect_anomaly():
+        assert jacobian(lambda x: x ** 2)(x).shape == (2, 2)
+    assert complaint(lambda: jacobian(lambda x: np.sqrt(x * 1))(x)).startswith("backward: the rule of sqrt made a NaN")
+    assert complaint(lambda: vmap(np.log)(x)).startswith("log made an infinity, at index (1,)")

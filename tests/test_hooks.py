@@ -118,3 +118,33 @@ def test_tensor_hooks_can_be_removed_like_pytorchs():
     handle.remove()
     x.sum().backward()
     assert seen == []
+
+
+def test_two_outputs_and_no_input_that_needs_a_gradient():
+    class Two(nn.Module):
+        def __init__(self):
+            self.w = nn.Dense(3, 2, dtype=np.float64)
+
+        def forward(self, x):
+            return self.w(x), self.w(x) * 2
+    two, seen = Two(), []
+    two.register_full_backward_hook(lambda m, gi, go: seen.append(go))
+    a, b = two(Tensor(np.ones((1, 3))))
+    (a.sum() + b.sum()).backward()
+    (first, second), = seen
+    assert first.data.tolist() == second.data.tolist() == [[1, 1]]
+
+
+def test_none_in_a_replacement_keeps_that_gradient():
+    add, a, b = Add(), leaf(3), leaf(3)
+    add.register_full_backward_hook(lambda m, gi, go: (None, gi[1] * 5))
+    add(a, b)[0].sum().backward()
+    assert a.grad.data.tolist() == [1, 1, 1] and b.grad.data.tolist() == [5, 5, 5]
+
+
+def test_a_hook_may_return_a_number_of_another_dtype():
+    x = Tensor(np.float32(2), requires_grad=True)
+    x.register_hook(lambda g: np.float64(3))
+    assert grad(x * x, x, create_graph=True).dtype == np.float32
+    (x * x).backward()
+    assert x.grad.dtype == np.float32 and x.grad.item() == 3

@@ -42,7 +42,7 @@ def test_substituted_puts_back():
     model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
     before = dict(model.named_parameters())
     new = {name: Parameter(p.data * 2) for name, p in before.items()}
-    with pytest.raises(ZeroDivisionError), tree.substituted(model, new):
+    with pytest.raises(ZeroDivisionError), tree.substituted(tree.Parameters(model), new):
         assert dict(model.named_parameters()) == new
         model.later = 1
         raise ZeroDivisionError

@@ -9,9 +9,10 @@ import pytest
 from samples import call, samples
 
 import minigrad.functional as F
-from minigrad import Parameter, Tensor, nn
-from minigrad.batching import Batched, vmap
+from minigrad import Parameter, Tensor, nn, primitive
+from minigrad.batching import Batched, batching, rules, vmap
 from minigrad.calculus import grad, jacobian, value_and_grad, vjp
+from minigrad.graph import table
 from minigrad.testing import gradcheck
 
 r = np.random.default_rng(0)
@@ -181,3 +182,131 @@ def test_parameters_are_seen_inside():
     model = nn.Dense(3, 1, bias=False, dtype=np.float64)
     g = vmap(grad(lambda m, x: np.sum(m(x[None])) + sum(np.sum(p * p) for p in m.parameters())), (None, 0))(model, X)
     close(g["weight"], X[:, :, None] + 2 * model.weight.data)
+
+
+# ---- nothing silently wrong ----
+@pytest.mark.parametrize("f", [
+    lambda x: np.add(np.zeros(3), x, out=np.zeros(3)), lambda x: np.zeros(3).__iadd__(x),
+    lambda x: np.add.at(np.zeros(3), [0, 1, 2], x), lambda x: np.copyto(np.zeros(3), x),
+    lambda x: np.put(np.zeros(3), [0, 1, 2], x), lambda x: np.place(np.zeros(3), np.ones(3, bool), x),
+    lambda x: np.putmask(np.zeros(3), np.ones(3, bool), x), lambda x: np.fill_diagonal(np.zeros((3, 3)), x),
+    lambda x: np.full_like(np.ones(2), x[0]), lambda x: Tensor(np.zeros(3)).__setitem__(slice(None), x),
+    lambda x: nn.BatchNorm1d(3, dtype=np.float64)(x[None] * np.ones((2, 1)))])
+def test_a_batch_is_not_written_into_one_array(f):
+    with pytest.raises((TypeError, ValueError), match=r"inside vmap|setting an array element|has no derivative"):
+        vmap(f)(X)
+
+
+def test_sums_in_a_loop():
+    def f(x):
+        h, k = Tensor(np.zeros(3)), x * 1
+        for i in range(2):
+            h += x * i
+            k -= x
+        return h, k
+    h, k = vmap(f)(X)
+    close(h, X)
+    close(k, -X)
+
+
+def test_assignment_across_levels_and_to_views():
+    def inner(a):
+        def g(b):
+            q = a * 1
+            q[0] = b
+            return q
+        return vmap(g)(np.array([10.0, 20.0, 30.0]))
+    y = vmap(inner)(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    close(y, [[[b, a] for b in (10, 20, 30)] for a in (2, 4)])
+    for view in (lambda y: y[0], lambda y: y.T, lambda y: y.reshape(-1)):
+        with pytest.raises(RuntimeError, match="this is a view"):
+            vmap(lambda a, view=view: view(a * 1).__setitem__(0, 9.0))(np.ones((2, 2, 3)))
+
+
+def test_an_op_of_a_user_that_broadcasts_but_reduces():
+    @primitive(lambda g, y, x, t: g / t * np.ones_like(x), lambda g, y, x, t: -g * np.sum(x) / (t * t), broadcasts=True)
+    def test_mean(x, t):
+        return np.sum(x) / t
+    try:
+        close(vmap(lambda x: test_mean(x, 3.0))(X), X.mean(1))
+        batching(test_mean)(lambda key, xs, batched: np.sum(xs[0], axis=1) / xs[1])
+        close(vmap(lambda x: test_mean(x, 3.0))(X), X.mean(1))
+    finally:
+        table.pop(test_mean)
+        rules.pop(test_mean, None)
+
+
+def test_shapes_and_lengths_inside():
+    assert vmap(lambda x: np.zeros_like(x, shape=(2,)))(X).shape == (5, 2)
+    close(vmap(lambda x: x[0] * len(x) + sum(v for v in x))(X), 3 * X[:, 0] + X.sum(1))
+    close(vmap(lambda p: (lambda a, b, c: a * b - c)(*p))(X), X[:, 0] * X[:, 1] - X[:, 2])
+    with pytest.raises(TypeError):
+        vmap(lambda x: np.argmax(x, axis=(0, 1)))(np.ones((2, 3, 4)))
+    y = vmap(lambda x: np.ones(2))(X).data
+    y += 1  # its own memory
+
+
+def test_conditions_and_static_arguments_at_two_levels():
+    close(vmap(lambda a: vmap(lambda b: b if np.all(a * b < 100) else a)(X))(X), np.stack([X] * 5))
+    close(vmap(lambda a: vmap(lambda b: np.clip(b, a, None))(X[:, 0]))(X[:, 1]), np.maximum(X[:, 0], X[:, 1:2]))
+
+
+def test_no_examples():
+    assert vmap(lambda x: x.reshape(-1) * 2)(np.zeros((0, 2, 3))).shape == (0, 6)
+    with pytest.raises(ValueError, match="vmap of no examples"):
+        vmap(lambda x: np.unique(x))(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match="chunk_size must be at least 1"):
+        jacobian(np.tanh, chunk_size=0)(X[0])
+
+
+def test_what_is_kept_from_inside():
+    kept = []
+    vmap(lambda x: kept.append(x) or x)(X)
+    with pytest.raises(RuntimeError, match="used after vmap had ended"):
+        np.unique(kept[0])
+
+
+def test_out_dims_for_each_result():
+    a, b = vmap(lambda x: (x, np.outer(x, x)), out_dims=(1, 2))(X)
+    assert a.shape == (3, 5) and b.shape == (3, 3, 5)
+    with pytest.raises(ValueError, match=r"out_dims=\(0, 0\) is for 2 results"):
+        vmap(lambda x: x, out_dims=(0, 0))(X)
+    with pytest.raises(TypeError, match="must hold one axis, or None, for each argument"):
+        vmap(lambda x: x, in_dims=([0],))(X)
+    close(vmap(np.multiply, in_dims=[0, None])(X, 2.0), 2 * X)
+
+
+@pytest.mark.parametrize("how", [{"weight": np.array([1.0, 2.0, 0.5, 0.0])}, {"label_smoothing": 0.1},
+                                 {"ignore_index": 1}, {"reduction": "sum", "weight": np.ones(4)}])
+def test_cross_entropy_of_single_examples(how):
+    z, labels = r.standard_normal((6, 4)), np.array([0, 1, 2, 2, 1, 0])
+
+    def loss(z, label):
+        return F.cross_entropy(z[None], np.expand_dims(label, 0), **how)
+    with np.errstate(invalid="ignore"):
+        ours = vmap(loss)(z, labels)
+        close(ours, [loss(Tensor(a), b).item() for a, b in zip(z, labels)])
+    with pytest.raises(ValueError, match="class indices from 0 to 9"):
+        vmap(loss)(z, np.array([0, 1, 2, 2, 9, 0]))
+
+
+def test_a_module_that_keeps_an_activation():
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.inner = nn.Dense(3, 2, dtype=np.float64)
+
+        def forward(self, x):
+            self.last = self.inner(x)
+            return self.last
+    model = Keeps()
+    vmap(lambda x: model(x[None]))(X)
+    assert list(dict(model.named_parameters())) == ["inner.weight", "inner.bias"] == list(model.state_dict())
+    vmap(grad(lambda m, x: np.sum(m(x[None]))), (None, 0))(model, X)
+    assert all(type(p) is Parameter for p in model.parameters())
+
+
+def test_a_backward_hook_inside_is_refused():
+    layer = nn.Dense(3, 2, dtype=np.float64)
+    layer.register_full_backward_hook(lambda *a: None)
+    with pytest.raises(TypeError, match="Dense has a backward hook, and these do not work inside vmap"):
+        vmap(lambda x: layer(x[None]))(X)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..batching import whole
 from ..dispatch import primitive
 from ..tensor import Tensor
 from .activations import log_softmax, softmax
@@ -20,7 +21,10 @@ def _reduce(loss, reduction, weight=None):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
     if weight is None:
         return loss.mean()
-    total = weight.sum().item()
+    total = weight.sum()
+    if hasattr(total, "level"):  # inside vmap
+        return loss.sum() / np.where(total == 0, math.nan, total)
+    total = total.item()
     return loss.sum() / total if total else loss.sum() + math.nan  # the mean of nothing: NaN, and no gradient
 
 
@@ -62,19 +66,20 @@ def cross_entropy(input: Tensor, target: Tensor | np.ndarray, weight=None, ignor
     labels = labels.astype(np.int64) if kind == "b" else labels
     if len(size) != 2:
         z, labels = (z if input.ndim < 2 else np.moveaxis(z, 1, -1)).reshape(-1, classes), labels.reshape(-1)
-    counts = None
-    largest = np.maximum.reduce(labels.astype(np.uint64), initial=0)  # unsigned, a negative one is huge
-    if labels.size and (ignore_index >= 0 or largest >= classes):
-        counts = labels != ignore_index
+    counts, every = None, whole(labels)
+    largest = np.maximum.reduce(every.astype(np.uint64), None, initial=0)  # unsigned, a negative one is huge
+    if every.size and (ignore_index >= 0 or largest >= classes):
+        counts, every = labels != ignore_index, np.where(every == ignore_index, 0, every)
         labels = np.where(counts, labels, 0)
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(f"cross_entropy: class indices from {labels.min()} to {labels.max()}, but the logits "
+        if every.min() < 0 or every.max() >= classes:
+            raise ValueError(f"cross_entropy: class indices from {every.min()} to {every.max()}, but the logits "
                              f"{input.shape} have {classes} classes (0 to {classes - 1})")
     if weight is None and counts is None and not label_smoothing:
         loss = _index_cross_entropy(z, labels, mean=reduction == "mean")
         return loss if reduction == "mean" else _reduce(loss.reshape(shape), reduction)
     factors = np.ones(classes, z.dtype) if weight is None else _constant(weight).astype(z.dtype)
-    row_factors = factors[labels] * (1 if counts is None else counts)
+    row_factors = factors[labels] if isinstance(labels, np.ndarray) else np.take(Tensor(factors), labels, axis=0)
+    row_factors = row_factors * (1 if counts is None else counts)
     loss = _index_cross_entropy(z, labels, mean=False) * row_factors
     if label_smoothing:
         uniform = -(log_softmax(z) * factors).sum(axis=-1) * ((1 if counts is None else counts) / classes)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import tree
+from ..batching import Batched
 from ..hooks import Handle
 
 
@@ -47,38 +48,46 @@ class Hooks:
             new = hook(self, args)
             if new is not None:
                 args = new if isinstance(new, tuple) else (new,)
-        gate = _Gate(self, args) if self._backward_hooks else None
-        y = self.forward(*(gate.args if gate else args), **kwargs)
+        gate = _Gate(self) if self._backward_hooks else None
+        y = self.forward(*(gate.inputs(args) if gate else args), **kwargs)
         for hook in self._post_hooks:
             new = hook(self, args, y)
             y = y if new is None else new
-        return gate.watch(y) if gate else y
+        return gate.outputs(y) if gate else y
 
 
 class _Gate:
     """Own nodes around one call: the hook is called when the gradients of all inputs have arrived."""
 
-    def __init__(self, module, args):
-        self.module, self.args = module, list(args)
+    def __init__(self, module):
+        self.module, self.at, self.shapes, self.grad_output, self.missing = module, [], [], [], 0
+
+    def inputs(self, args):
+        """The same arguments behind one node, so that all gradients pass it together."""
+        self.count = len(args)
+        if any(isinstance(x, Batched) for x in args):
+            raise TypeError(f"{type(self.module).__name__} has a backward hook, and these do not work inside vmap")
         self.at = [i for i, x in enumerate(args) if getattr(x, "requires_grad", False)]
-        xs = [args[i] for i in self.at]
-        self.shapes, self.grad_output = [x.shape for x in xs], []
-        if not xs:
-            return
-        flat = np.concatenate([np.reshape(x, -1) for x in xs])  # one node, so that all gradients pass it together
+        if not self.at:
+            return args
+        xs, new = [args[i] for i in self.at], list(args)
+        self.shapes = [x.shape for x in xs]
+        flat = np.concatenate([np.reshape(x, -1) for x in xs])
         flat.register_hook(self._inputs_done)
         for i, x, part in zip(self.at, xs, self._split(flat)):
-            self.args[i] = part if part.dtype == x.dtype else part.astype(x.dtype)
+            new[i] = part if part.dtype == x.dtype else part.astype(x.dtype)
+        return new
 
     def _split(self, flat):
         ends = np.cumsum([0, *(int(np.prod(s)) for s in self.shapes)])
         return [np.reshape(flat[a:b], shape) for a, b, shape in zip(ends, ends[1:], self.shapes)]
 
-    def watch(self, y):
+    def outputs(self, y):
         """The same outputs, each with a hook that notes its gradient."""
-        n = sum(1 for _ in tree.leaves(y))
-        self.grad_output = [None] * n
-        return tree.rebuild(y, (self._watched(i, v) for i, (_, v) in enumerate(tree.leaves(y))))
+        ys = [v for _, v in tree.leaves(y)]
+        self.grad_output = [None] * len(ys)
+        self.missing = sum(getattr(v, "requires_grad", False) for v in ys)
+        return tree.rebuild(y, iter([self._watched(i, v) for i, v in enumerate(ys)]))
 
     def _watched(self, i, y):
         if not getattr(y, "requires_grad", False):
@@ -87,29 +96,30 @@ class _Gate:
 
         def note(g):
             self.grad_output[i] = g
-            if not self.at:
-                self._call((None,) * len(self.args))
+            self.missing -= 1
+            if not self.at and not self.missing:
+                self._call((None,) * self.count)
         y.register_hook(note)
         return y
 
     def _inputs_done(self, g):
-        grad_input = [None] * len(self.args)
+        grad_input = [None] * self.count
         for i, part in zip(self.at, self._split(g)):
             grad_input[i] = part
         new = self._call(tuple(grad_input))
         return None if new is None else np.concatenate([np.reshape(new[i], -1) for i in self.at])
 
     def _call(self, grad_input):
-        changed = False
+        given = grad_input
         for hook in self.module._backward_hooks:
             new = hook(self.module, grad_input, tuple(self.grad_output))
             if new is None:
                 continue
             new = new if isinstance(new, tuple) else (new,)
-            for i, (x, old) in enumerate(zip(new, grad_input)):
-                if len(new) != len(grad_input) or np.shape(x) != np.shape(old):
-                    raise ValueError(f"a backward hook of {type(self.module).__name__} returned gradients of shapes "
-                                     f"{[np.shape(v) for v in new]} for inputs of {[np.shape(v) for v in grad_input]} "
-                                     f"(argument {i})")
-            grad_input, changed = new, True
-        return grad_input if changed else None
+            if len(new) != self.count or any(x is not None and np.shape(x) != np.shape(old)
+                                             for x, old in zip(new, grad_input)):
+                shapes = [[None if x is None else np.shape(x) for x in xs] for xs in (new, grad_input)]
+                raise ValueError(f"a backward hook of {type(self.module).__name__} returned gradients of shapes "
+                                 f"{shapes[0]} for inputs of {shapes[1]}")
+            grad_input = tuple(old if x is None else x for x, old in zip(new, grad_input))
+        return None if grad_input is given else grad_input

@@ -55,7 +55,7 @@ class Module(Hooks):
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, parameter), shared ones once, under their first name."""
-        return _unique((n, v) for n, v in self._walk() if isinstance(v, (Parameter, Batched)))
+        return _unique((n, v) for n, v in self._walk() if _is_parameter(v))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, shared ones once: what an optimizer takes."""
@@ -153,10 +153,14 @@ class Module(Hooks):
         return f"{type(self).__name__}({self.extra_repr()}\n  " + "\n  ".join(lines) + "\n)"
 
 
+def _is_parameter(value):
+    return isinstance(value, Parameter) or (isinstance(value, Batched) and value.is_parameter)  # inside vmap
+
+
 def _walk_value(path, value):
     if isinstance(value, Module):
         yield from value._walk(path)
-    elif isinstance(value, (Parameter, Batched)):  # Batched: a parameter inside vmap
+    elif _is_parameter(value):
         yield path, value
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):

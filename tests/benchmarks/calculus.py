@@ -17,7 +17,7 @@ from minigrad.calculus import grad, hvp, jacobian, jvp, value_and_grad, vjp, vma
 
 
 def main():
-    print(f"{'':<22}{'first':>10}{'second':>14}    {'ratio':>8}   (middle half)")
+    print(f"{'':<28}{'first':>10}{'second':>14}    {'ratio':>8}   (middle half)")
     r = np.random.default_rng(0)
     mg.manual_seed(0)
     model = mlp()

@@ -44,7 +44,7 @@ def take_turns(first, second, turns, warmup=3):
 
 def report(name, a, b, unit=1e3, label="ms"):
     low, middle, high = np.percentile(a / b, [25, 50, 75])
-    print(f"{name:<22}{np.median(a) * unit:>10.3f}{np.median(b) * unit:>14.3f} {label:<3}"
+    print(f"{name:<28}{np.median(a) * unit:>10.3f}{np.median(b) * unit:>14.3f} {label:<3}"
           f"{middle:>8.3f}   ({low:.3f} to {high:.3f})", flush=True)
 
 
@@ -94,13 +94,13 @@ def compare_ops():
             ("a.sum()", lambda: [t.sum() for _ in many], lambda: [a.sum() for _ in many])):
         x, y = take_turns(ours, theirs, 200)
         extra = np.percentile((x - y) * 1e3, [25, 50, 75])
-        print(f"{name:<22}{np.median(x) * 1e3:>10.3f}{np.median(y) * 1e3:>14.3f} us {extra[1]:>+8.3f} us "
+        print(f"{name:<28}{np.median(x) * 1e3:>10.3f}{np.median(y) * 1e3:>14.3f} us {extra[1]:>+8.3f} us "
               f"({extra[0]:+.3f} to {extra[2]:+.3f})")
 
 
 def main():
     wanted = sys.argv[1:] or ["op", "mlp", "cnn"]
-    print(f"{'':<22}{'minigrad':>10}{'NumPy by hand':>14}{'':>4}{'ratio':>8}   (middle half)")
+    print(f"{'':<28}{'minigrad':>10}{'NumPy by hand':>14}{'':>4}{'ratio':>8}   (middle half)")
     if "mlp" in wanted:
         compare_steps("MLP step, batch 32", mlp, MLP, (32, 784), 1000)
         compare_steps("MLP step, batch 128", mlp, MLP, (128, 784), 600)
