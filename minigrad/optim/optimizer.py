@@ -28,17 +28,25 @@ class Optimizer:
     lists those that a group does without (update gets None for them). elementwise: update treats each weight by itself,
     so it may be called on blocks; False for rules that need a whole tensor.
 
-    update's further arguments are looked up by name: a hyper-parameter, ``beta1`` and ``beta2`` of betas, or ``t``, the
-    number of this step, from 1. Every optimizer has weight_decay, coupled: g + weight_decay * w; and maximize.
+    update's further arguments are looked up by name: a hyper-parameter, ``beta1`` and ``beta2`` of betas, ``t``, the
+    number of this step, from 1, or what `numbers` (for each parameter) and `shared` (for all together) give. numbers
+    that last from step to step are named in ``kept`` and live in the parameter's state; those of all in ``common``.
+
+    Every optimizer has maximize and weight_decay: coupled, g + weight_decay * w, or, where ``decoupled`` or the
+    hyper-parameter decoupled_weight_decay says so, w <- (1 - lr weight_decay) w before the step (Loshchilov & Hutter
+    2017). An update that has an argument weight_decay does with it what it will.
     """
 
     slots: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     elementwise = True
+    decoupled = False
     update: Callable
 
     def __init__(self, params, weight_decay: float = 0.0, maximize: bool = False, **hyper):
         self.defaults = {**hyper, "weight_decay": weight_decay, "maximize": maximize}
         self.state: dict[Tensor, dict] = {}
+        self.common: dict = {}
         self._blocks: dict[Tensor, tuple] = {}
         self.param_groups: list[dict] = []
         self.gradient_hooks: list[Callable] = []
@@ -98,24 +106,31 @@ class Optimizer:
             known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
             known["unused"] = self.unused(group)
             work += [(p, known) for p in group["params"] if p.grad is not None]
-        grads = [p.node.grad.data for p, _ in work]
+        params = [p for p, _ in work]
+        grads = [p.node.grad.data for p in params]
         for hook in self.gradient_hooks:
-            grads = hook([p for p, _ in work], grads)
+            grads = hook(params, grads)
+        shared = self.shared(params, grads, loss) if work else {}
         for (p, known), g in zip(work, grads, strict=True):
-            self._update(p, g, known)
+            self._update(p, g, {**known, **shared} if shared else known)
         return loss
 
     def _update(self, p, g, known):
         state = self.state.setdefault(p, {"step": 0})
         state["step"] += 1
+        numbers = self.numbers(known, state, state["step"])
+        known = {**known, **numbers} if numbers else known
         scalars = [state["step"] if name == "t" else known[name] for name in self._scalars]
-        decay, maximize = known["weight_decay"], known["maximize"]
+        decay, maximize = known["weight_decay"] if "weight_decay" not in self._scalars else 0, known["maximize"]
+        decoupled = known.get("decoupled_weight_decay", self.decoupled)
         g = g.reshape(-1) if self.elementwise else g
         for part, w, *slots in self._blocks_of(p, state, known):
             d = g[part]
             if maximize:
                 d = -d
-            if decay:
+            if decay and decoupled:
+                w *= 1 - known["lr"] * decay
+            elif decay:
                 d = d + decay * w
             self.update(w, d, *slots, *scalars)
         graph.changed(p.data)
@@ -139,6 +154,14 @@ class Optimizer:
                 blocks = [(..., *arrays)]
             self._blocks[p] = p.data, known["unused"], blocks
         return blocks
+
+    def numbers(self, group: dict, state: dict, t: int) -> dict:
+        """What update needs besides hyper-parameters, for one parameter at its step ``t``. May change state[kept]."""
+        return {}
+
+    def shared(self, params: list[Tensor], grads: list[np.ndarray], loss) -> dict:
+        """What update needs that depends on all parameters, or on the loss that the closure gave."""
+        return {}
 
     def unused(self, group: dict) -> tuple[str, ...]:
         """The slots that this group's hyper-parameters make needless."""
@@ -171,7 +194,8 @@ class Optimizer:
         order = {p: i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
         return {"state": {order[p]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()}
                           for p, s in self.state.items()},
-                "param_groups": [{**g, "params": [order[p] for p in g["params"]]} for g in self.param_groups]}
+                "param_groups": [{**g, "params": [order[p] for p in g["params"]]} for g in self.param_groups],
+                **({"common": dict(self.common)} if self.common else {})}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave, for the same parameters in the same order; ValueError if not."""
@@ -186,16 +210,30 @@ class Optimizer:
         new = {}
         for i, slots in state["state"].items():
             p = params[int(i)]
-            if not {"step"} <= set(slots) <= {"step", *self.slots}:
-                raise ValueError(f"this state has {sorted(slots)}, {type(self).__name__} keeps "
-                                 f"{sorted({'step', *self.slots})}: is it another optimizer's?")
+            mine = {"step", *self.slots, *self.kept}
+            if not {"step"} <= set(slots) <= mine:
+                raise ValueError(f"this state has {sorted(slots)}, {type(self).__name__} keeps {sorted(mine)}: is it "
+                                 "another optimizer's?")
             for name, value in slots.items():
                 if isinstance(value, np.ndarray) and self.elementwise and value.shape != p.shape:
                     raise ValueError(f"{name} of parameter {i} has shape {value.shape}, the parameter {p.shape}")
             new[p] = {k: np.array(v, order="C") if isinstance(v, np.ndarray) else v for k, v in slots.items()}
         for group, saved in zip(self.param_groups, state["param_groups"]):
             group.update({k: v for k, v in saved.items() if k != "params"})
-        self.state, self._blocks = new, {}
+        self.state, self._blocks, self.common = new, {}, dict(state.get("common", {}))
+
+    def state_summary(self) -> dict:
+        """{position of a parameter: its shape, lr, step and the root mean square of weight, gradient and slots}."""
+        def rms(a):
+            return float(np.sqrt(np.mean(np.square(a, dtype=np.float64)))) if a.size else 0.0
+        summary = {}
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state.get(p, {"step": 0})
+                arrays = {"weight": p.data, **({} if p.grad is None else {"grad": p.grad.data}), **state}
+                summary[len(summary)] = {"shape": p.shape, "lr": group.get("lr"), **{
+                    k: rms(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}}
+        return {**summary, **self.common}
 
     def __repr__(self):
         groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") + f" ({len(g['params'])} parameters)"
