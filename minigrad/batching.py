@@ -181,7 +181,7 @@ def _record(key, *inputs, **static):
 def _is_elementwise(key):
     """Of the ops that broadcast, ufuncs and ours are; of a user's nobody knows."""
     return isinstance(key, np.ufunc) or (
-        table[key].broadcasts and getattr(key, "__module__", "").startswith(("numpy", "minigrad.")))
+        table[key].broadcasts and str(getattr(key, "__module__", "")).startswith(("numpy", "minigrad.")))
 
 
 def _each(function, args, kwargs):

@@ -53,4 +53,4 @@ def of_scipy(ufunc):
     By name, because SciPy is imported on first use.
     """
     name = ufunc.__name__ if isinstance(ufunc, np.ufunc) else ""
-    return f"scipy.special.{name}" if getattr(sys.modules.get("scipy.special"), name, None) is ufunc else None
+    return f"scipy.special.{name}" if getattr(sys.modules.get("scipy.special._ufuncs"), name, None) is ufunc else None

@@ -34,9 +34,9 @@ def assign(x, v, index):
 
 # ---- NumPy's functions that write into their first argument, and what computes the same as a new value ----
 writers = {
-    np.copyto: "np.where(mask, v, t), or t[...] = v", np.put: "t[i] = v", np.place: "t[mask] = v",
-    np.putmask: "np.where(mask, v, t)", np.fill_diagonal: "t[np.diag_indices_from(t)] = v",
-    np.put_along_axis: "scatter(t, axis, indices, v) of minigrad.derivatives.indexing"}
+    np.copyto: "np.where(mask, v, t), or t[...] = v", np.put: "t[np.unravel_index(i, t.shape)] = v",
+    np.place: "t[mask] = v", np.putmask: "np.where(mask, v, t)", np.fill_diagonal: "t[np.diag_indices_from(t)] = v",
+    np.put_along_axis: "minigrad.scatter(t, axis, indices, v)"}
 
 
 class InPlace:

@@ -28,7 +28,7 @@ class ArrayMethods:
 
     def conj(self): return np.conjugate(self) if self.dtype.kind == "c" else self
     def conjugate(self): return self.conj()
-    def item(self): return self.data.item()
+    def item(self, *index): return self.data.item(*index)
     def tolist(self): return self.data.tolist()
     def tobytes(self, order="C"): return self.numpy().tobytes(order)
     def __float__(self): return float(self.data)
@@ -38,34 +38,36 @@ class ArrayMethods:
     def __index__(self): return operator.index(self.data)
     def __len__(self): return len(self.data)
     def __iter__(self): return (self[i] for i in range(len(self)))
+    def __divmod__(self, other): return np.divmod(self, other)
+    def __rdivmod__(self, other): return np.divmod(other, self)
     def __contains__(self, x): return bool(np.any(self == x))
     def __format__(self, spec): return format(self.item(), spec) if spec else str(self)
 
-    def sum(self, axis=None, keepdims=False): return self.record(np.sum, self, axis=axis, keepdims=keepdims)
-    def mean(self, axis=None, keepdims=False): return self.record(np.mean, self, axis=axis, keepdims=keepdims)
-    def prod(self, axis=None, keepdims=False): return self.record(np.prod, self, axis=axis, keepdims=keepdims)
-    def max(self, axis=None, keepdims=False): return self.record(np.max, self, axis=axis, keepdims=keepdims)
-    def min(self, axis=None, keepdims=False): return self.record(np.min, self, axis=axis, keepdims=keepdims)
-    def var(self, axis=None, ddof=0, keepdims=False):
+    def sum(self, axis=None, *, keepdims=False): return self.record(np.sum, self, axis=axis, keepdims=keepdims)
+    def mean(self, axis=None, *, keepdims=False): return self.record(np.mean, self, axis=axis, keepdims=keepdims)
+    def prod(self, axis=None, *, keepdims=False): return self.record(np.prod, self, axis=axis, keepdims=keepdims)
+    def max(self, axis=None, *, keepdims=False): return self.record(np.max, self, axis=axis, keepdims=keepdims)
+    def min(self, axis=None, *, keepdims=False): return self.record(np.min, self, axis=axis, keepdims=keepdims)
+    def var(self, axis=None, *, ddof=0, keepdims=False):
         return self.record(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
-    def std(self, axis=None, ddof=0, keepdims=False):
+    def std(self, axis=None, *, ddof=0, keepdims=False):
         return self.record(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
 
-    def any(self, axis=None, keepdims=False): return np.any(self, axis=axis, keepdims=keepdims)
-    def all(self, axis=None, keepdims=False): return np.all(self, axis=axis, keepdims=keepdims)
-    def argmax(self, axis=None, keepdims=False): return np.argmax(self, axis=axis, keepdims=keepdims)
-    def argmin(self, axis=None, keepdims=False): return np.argmin(self, axis=axis, keepdims=keepdims)
-    def argsort(self, axis=-1): return np.argsort(self, axis=axis)
+    def any(self, axis=None, *, keepdims=False): return np.any(self, axis=axis, keepdims=keepdims)
+    def all(self, axis=None, *, keepdims=False): return np.all(self, axis=axis, keepdims=keepdims)
+    def argmax(self, axis=None, *, keepdims=False): return np.argmax(self, axis=axis, keepdims=keepdims)
+    def argmin(self, axis=None, *, keepdims=False): return np.argmin(self, axis=axis, keepdims=keepdims)
+    def argsort(self, axis=-1, kind=None): return np.argsort(self, axis=axis, kind=kind)
     def argpartition(self, kth, axis=-1): return np.argpartition(self, kth, axis=axis)
     def nonzero(self): return np.nonzero(self)
     def searchsorted(self, v, side="left", sorter=None): return np.searchsorted(self, v, side, sorter)
 
     def cumsum(self, axis=None): return np.cumsum(self, axis=axis)
     def cumprod(self, axis=None): return np.cumprod(self, axis=axis)
-    def take(self, indices, axis=None, mode="raise"): return np.take(self, indices, axis=axis, mode=mode)
+    def take(self, indices, axis=None, *, mode="raise"): return np.take(self, indices, axis=axis, mode=mode)
     def compress(self, condition, axis=None): return np.compress(condition, self, axis)
-    def choose(self, choices, mode="raise"): return np.choose(self, choices, mode=mode)
+    def choose(self, choices, *, mode="raise"): return np.choose(self, choices, mode=mode)
     def repeat(self, repeats, axis=None): return np.repeat(self, repeats, axis)
 
     def reshape(self, *shape, order=None):
@@ -78,8 +80,8 @@ class ArrayMethods:
     def transpose(self, *axes): return self.record(np.transpose, self, axes=_one_or_many(axes) if axes else None)
     def swapaxes(self, axis1, axis2): return self.record(np.swapaxes, self, axis1=axis1, axis2=axis2)
     def squeeze(self, axis=None): return self.record(np.squeeze, self, axis=axis)
-    def astype(self, dtype): return np.astype(self, dtype)
-    def copy(self): return np.copy(self)
+    def astype(self, dtype, *, copy=True): return np.astype(self, dtype) if copy or self.dtype != dtype else self
+    def copy(self, order="K"): return np.copy(self, order=order)
     def clip(self, min=None, max=None): return np.clip(self, min, max)
     def round(self, decimals=0): return np.round(self, decimals)
     def dot(self, other): return np.dot(self, other)

@@ -109,7 +109,10 @@ def uniform(low=0.0, high=1.0, size: Size = None, generator: Chance = None) -> T
     """low + (high - low) * e, e uniform in [0, 1)."""
     (low, high), shape, dtype = _fit("uniform", size, low, high)
     _refuse("uniform: high - low must not be negative", high - low, high < low)
-    return low + (high - low) * _noise("random", shape, dtype, generator)
+    noise = _noise("random", shape, dtype, generator)
+    y = low + (high - low) * noise
+    rounded = y >= high  # up: it falls on low instead, as in PyTorch
+    return low + (high - low) * np.where(rounded, 0, noise) if np.any(rounded) else y
 
 
 def weibull(a, size: Size = None, generator: Chance = None) -> Tensor:
@@ -152,7 +155,9 @@ def _fit(name, size, *parameters):
 def _floating(*parameters):
     dtypes = [p.dtype for p in parameters if getattr(getattr(p, "dtype", None), "kind", "") == "f"]
     dtype = np.result_type(*dtypes or [np.float32])
-    parameters = [p if hasattr(p, "dtype") else np.asarray(p, dtype) for p in parameters]
+    parameters = [p if hasattr(p, "dtype") else np.asarray(p) for p in parameters]
+    if bad := [p.dtype for p in parameters if p.dtype.kind == "c"]:
+        raise TypeError(f"the parameters of a distribution are real numbers, not {bad[0]}")
     return [p if p.dtype == dtype else p.astype(dtype) for p in parameters], dtype
 
 
@@ -167,5 +172,6 @@ def _size(name, size, *shapes):
 
 
 def _refuse(message, value, bad):
+    bad = bad | np.isnan(value)
     if np.any(bad):
         raise ValueError(f"{message}, got {np.asarray(Tensor.plain(value))[bad].flat[0]:g}")

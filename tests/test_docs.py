@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad import Tensor, grad
+from minigrad import Tensor, grad, vmap
 from minigrad.graph import rule, table
+from minigrad.viz import draw
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +41,11 @@ def test_the_ops_of_adding_an_op():
     names = {}
     try:
         exec(own + check, names)
+        y = names["hypotenuse"](Tensor([3.0], requires_grad=True), Tensor([4.0]))
+        assert "hypotenuse" in draw(y).source  # a user's op is drawn like any other
+        twice = grad(grad(lambda x: names["hypotenuse"](x, np.float64(4))))
+        assert twice(np.float64(3)).item() == pytest.approx(16 / 125)
+        np.testing.assert_allclose(vmap(names["hypotenuse"])(np.array([3.0, 6.0]), np.array([4.0, 8.0])).data, [5, 10])
         with pytest.raises(Exception, match="hypotenuse"):
             exec(own.replace("g * a / y", "g * b / y") + check, names)
     finally:

@@ -100,6 +100,10 @@ CASES = {
                (normal(1, 2, 3, 4, 3), normal(2, 2, 2, 3, 2), normal(2))),
     "conv_transpose1d": (lambda x, w, b: F.conv_transpose1d(x, w, b, 3, 1, 2), (normal(2, 3, 4), normal(3, 2, 3),
                                                                                normal(2))),
+    "conv_transpose1d with more output than its stride": (
+        lambda x, w: F.conv_transpose1d(x, w, None, 1, 1, 2, dilation=3), (normal(2, 3, 4), normal(3, 2, 2))),
+    "conv_transpose1d with output beyond its windows": (
+        lambda x, w: F.conv_transpose1d(x, w, None, 2, 0, 3, dilation=4), (normal(2, 3, 4), normal(3, 2, 2))),
     "conv_transpose2d": (F.conv_transpose2d, (normal(2, 3, 2, 4), normal(3, 2, 3, 2), normal(2))),
     "conv_transpose2d with everything": (
         lambda x, w, b: F.conv_transpose2d(x, w, b, (2, 3), (1, 0), (1, 2), 2, (2, 1)),
@@ -343,6 +347,14 @@ def test_softplus_is_the_identity_above_its_threshold():
     assert_allclose(grad(y.sum(), x).data, [1 / (1 + math.exp(-2)), 1])
 
 
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+def test_softplus_of_infinities(beta):
+    x = Tensor(np.array([np.inf, -np.inf]), requires_grad=True)
+    y = F.softplus(x, beta)
+    first = grad(y.sum(), x, create_graph=True)
+    assert_array_equal([y.data, first.data, grad(first.sum(), x).data], [[np.inf, 0], [1, 0], [0, 0]])
+
+
 # ---- what the functions are ----
 @pytest.mark.parametrize("f, expected", [  # PyTorch's
     (lambda x: F.avg_pool1d(x, 2, 2, 1, True), [0.5, 2.5, 4.5]),
@@ -354,7 +366,10 @@ def test_softplus_is_the_identity_above_its_threshold():
     (lambda x: F.adaptive_avg_pool1d(x, 3), [1.5, 3, 4.5]),
     (lambda x: F.adaptive_max_pool1d(x, 3), [2, 4, 5]),
     (lambda x: F.conv_transpose1d(x[..., :2], np.array([[[1.0, 2.0, 3.0]]]), None, 2, 1, 1), [2, 5, 4, 6]),
-], ids=range(9))
+    (lambda x: F.conv_transpose1d(x[..., :2], np.array([[[1.0, 2.0]]]), None, 1, 1, 2, 1, 3), [2, 0, 2, 4, 0]),
+    (lambda x: F.conv_transpose1d(x[..., :2], np.array([[[1.0, 2.0]]]), np.array([1.0]), 1, 0, 2, 1, 3),
+     [2, 3, 1, 3, 5, 1, 1]),
+], ids=range(11))
 def test_small_sequences(f, expected):
     assert_allclose(f(np.array([[[1.0, 2.0, 3.0, 4.0, 5.0]]])), [[expected]], 1e-14)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -162,6 +163,33 @@ def test_the_same_size_changes_nothing(mode):
     x = normal(2, 3, 4, 5)
     for how in ({"size": (4, 5)}, {"scale_factor": 1.0}):
         assert_allclose(F.interpolate(x, mode=mode, **how), x, 1e-14)
+
+
+@pytest.mark.parametrize("how", [{"size": 5, "mode": "linear"}, {"size": 5, "mode": "area"},
+                                 {"size": 4, "mode": "linear", "align_corners": True}])
+def test_nan_spreads_to_neighbours_only(how):
+    x = np.arange(14.0).reshape(1, 1, 14)
+    clean = F.interpolate(x, **how)
+    for bad in (np.nan, np.inf):
+        x[0, 0, 1] = bad
+        with np.errstate(invalid="ignore"):  # 0 * inf, beside it
+            assert_array_equal(F.interpolate(x, **how)[0, 0, 2:], clean[0, 0, 2:])
+
+
+def test_a_long_line_needs_memory_for_a_line_only():
+    x = Tensor(normal(1, 1, 5000), requires_grad=True)
+    for how in ({"size": 3000, "mode": "linear"}, {"size": 3000, "mode": "area"}):
+        tracemalloc.start()
+        grad(F.interpolate(x, **how).sum(), x)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 30 * x.data.nbytes  # a matrix is 3000 times as large
+
+
+def test_nearest_looks_under_the_left_edge_and_nearest_exact_under_the_centre():
+    x = np.arange(5.0).reshape(1, 1, 5)
+    assert_array_equal(F.interpolate(x, size=2), [[[0, 2]]])
+    assert_array_equal(F.interpolate(x, size=2, mode="nearest-exact"), [[[1, 3]]])
 
 
 def test_nearest_keeps_infinities_apart():

@@ -165,6 +165,10 @@ def test_of_a_repeated_index_scatter_keeps_the_last_and_its_gradient():
     (lambda x: np.diag(x[None]), ValueError, "takes a vector or a matrix"),
     (lambda x: np.interp(0.5, x, x), ValueError, "must be of one axis, as long"),
     (lambda x: np.interp(0.5, x[0], x[0, :2]), ValueError, "must be of one axis, as long"),
+    (lambda x: np.interp(x * 1j, [0.0, 1.0], [0.0, 1.0]), TypeError, "x and xp are real"),
+    (lambda x: np.trim_zeros(x), ValueError, r"takes a vector, .* not shape \(2, 3\)"),
+    (lambda x: np.trim_zeros(x[0], "fx"), ValueError, "not shape .* and 'fx'"),
+    (lambda x: np.piecewise(x, [np.array([[True]])], [1.0]), ValueError, r"x has shape \(2, 3\), but the conditions"),
     (lambda x: np.interp(x, [0.0, 1.0], [0.0, 1.0], period=1.0), TypeError, "does not support period="),
 ])
 def test_what_does_not_fit_is_told(f, error, message):
@@ -269,7 +273,54 @@ def test_interp_with_differentiable_ends_and_one_point():
     assert y.tolist() == [3, 3, 3] and grad(y.sum(), fp).tolist() == [3]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_interp_at_a_point_beside_infinity_and_nan_is_the_value_there():
+    xp, values = np.array([0.0, 1.0, 2.0, 3.0]), ([1.0, 2.0, math.inf, 4.0], [1.0, math.nan, 3.0, 4.0],
+                                                  [math.nan, 2.0, 3.0, 4.0], [1.0, 2.0, math.inf, math.inf],
+                                                  [0.0, 1.0, math.nan, 4.0])
+    for fp in values:
+        np.testing.assert_array_equal(np.interp(leaf(xp), xp, leaf(fp)).data, np.interp(xp, xp, fp))
+        x, f = leaf(xp[fp.index(4.0)] if 4.0 in fp else 1.0), leaf(fp)
+        y = np.interp(x, leaf(xp), f)
+        assert y.item() == f.data[int(x.item())] and not np.isnan(grad(y, f).data).any()
+
+
 # ---- the others ----
+def test_lists_are_taken():
+    x = [1.0, 2.0, 3.0]
+    assert gather(x, 0, [2, 0]).tolist() == [3, 1]
+    assert scatter(x, 0, [0], [7.0]).tolist() == [7, 2, 3] and scatter_add(x, 0, [0, 0], 1.0).tolist() == [3, 2, 3]
+    assert index_add(x, 0, [1], [5.0]).tolist() == [1, 7, 3] and index_copy(x, 0, [1], [5.0]).tolist() == [1, 5, 3]
+    assert masked_fill(x, [True, False, False], 9.0).tolist() == [9, 2, 3]
+    t = leaf(x)
+    assert grad(gather(t, 0, [2, 2]).sum(), t).tolist() == [0, 0, 2]
+
+
+def test_what_is_repeated_once_is_a_copy():
+    x = leaf([1.0, 2.0]).detach()
+    y = np.repeat(x, 1)
+    y[0] = 5.0
+    assert x.tolist() == [1, 2]
+    for bad, error in ((-1, ValueError), (1.5, TypeError)):
+        with pytest.raises(error):
+            np.repeat(leaf([1.0, 2.0]), bad)
+
+
+def test_a_number_of_repeats_needs_no_index():
+    """Broadcasting is several times faster than taking."""
+    x = leaf([[1.0, 2.0]])
+    y = np.repeat(x, 2, axis=1)
+    assert y.node.op.name == "reshape" and y.tolist() == [[1, 1, 2, 2]]
+
+
+def test_triangles_of_booleans_and_integers_keep_their_dtype():
+    for dtype in (bool, np.int8, np.float32):
+        x = np.ones((2, 2), dtype)
+        for f in (np.tril, np.triu):
+            assert f(Tensor(x)).dtype == dtype
+            np.testing.assert_array_equal(f(Tensor(x)).data, f(x))
+
+
 def test_trim_zeros():
     a = np.array([0.0, 0.0, 1.0, 0.0, 2.0, 0.0])
     for array, trim in itertools.product((a, np.zeros(3), a[1:3], a[2:4]), ("fb", "f", "b")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -258,6 +259,17 @@ def test_a_loss_that_depends_on_the_phase_is_refused(f):
         slope(lambda a: np.real(f(a)) ** 2, a)
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_a_gradient_of_nothing_but_rounding_is_not_refused(dtype):
+    for seed in range(20):
+        a = Tensor(drawn(complex_normal, 4, 4, seed=seed).astype(dtype), requires_grad=True)
+        for f in (lambda a: np.linalg.eig(a)[1], lambda a: np.linalg.eigh(a @ a.mT.conj())[1],
+                  lambda a: np.linalg.svd(a)[0]):
+            v = f(a)
+            d = grad(np.sum(np.abs(v / np.linalg.norm(v, axis=0)) ** 2 * np.arange(1, 5, dtype=v.real.dtype)), a)
+            np.testing.assert_allclose(d.data, 0, atol=1e3 * np.finfo(dtype).eps)
+
+
 def test_projectors_have_no_phase():
     a, general = drawn(draw.hermitian(complex_normal), 3, 3), drawn(complex_normal, 3, 3)
     def projector(v): return v[..., :1] @ v[..., :1].mT.conj()
@@ -289,6 +301,17 @@ def test_pinv_of_constant_rank(by):
     b, c = drawn(by, 4, 2), drawn(by, 2, 3, seed=1)
     check(lambda b, c: np.linalg.pinv(b @ c), b, c)
     check(lambda b, c: np.linalg.lstsq(b @ c, np.arange(4.0))[0], b, c)
+
+
+@pytest.mark.parametrize("shape", [(3000, 4), (4, 3000)])
+def test_pinv_and_lstsq_of_long_matrices_need_little_memory(shape):
+    a, b = Tensor(drawn(normal, *shape), requires_grad=True), drawn(normal, shape[0])
+    tracemalloc.start()
+    grad(np.sum(np.linalg.pinv(a) ** 2), a)
+    grad(np.sum(np.linalg.lstsq(a, b, None)[0] ** 2), a)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * a.data.nbytes  # 3000 x 3000 is 750 times as large
 
 
 def test_lstsq_of_deficient_rank():
@@ -336,6 +359,41 @@ def test_norm_at_kinks(f, x, expected):
     np.testing.assert_allclose(slope(f, x), expected, atol=1e-15)
     with np.errstate(divide="ignore"):
         np.testing.assert_allclose(f(leaf(x)).data, f(np.array(x)))
+
+
+@pytest.mark.parametrize(("ord", "size", "slope_of_first"), [(1, 5, 0.6 + 0.8j), (math.inf, 5, 0.6 + 0.8j),
+                                                             (-math.inf, 5, 0.6 + 0.8j)])
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_norms_of_complex_numbers_beyond_their_squares(ord, size, slope_of_first, scale):
+    x = np.array([3 + 4j, 0 if ord == 1 else 3 + 4.5j if ord < 0 else 1]) * scale
+    np.testing.assert_allclose(np.linalg.norm(leaf(x), ord).data, size * scale, rtol=1e-14)
+    np.testing.assert_allclose(slope(lambda x: np.linalg.norm(x, ord), x), [slope_of_first, 0], rtol=1e-14)
+
+
+def test_norm_0_counts_nan():
+    for x in (np.array([math.nan, 0.0, 2.0]), np.array([complex(0, math.nan), 0, 2])):
+        assert np.linalg.norm(leaf(x), 0).item() == np.linalg.norm(x, 0) == 2
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_norms_of_nothing(shape):
+    """As NumPy from 2.2 on."""
+    for ord in (None, "fro", "nuc", 1, 2, math.inf):
+        for f in (np.linalg.norm, np.linalg.matrix_norm):
+            y = f(leaf(np.zeros(shape)), ord="fro" if ord is None else ord)
+            assert (y.shape, y.item()) == ((), 0)
+    assert np.linalg.norm(leaf(np.zeros(0)), math.inf).item() == 0
+    assert slope(lambda x: np.linalg.norm(x, 2), np.zeros(shape)).shape == shape
+    with pytest.raises(ValueError, match="zero-size"):
+        np.linalg.norm(leaf(np.zeros(0)), -math.inf)
+
+
+def test_cross_keeps_nan_to_itself_and_the_dtype():
+    a, b = np.array([math.nan, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(np.cross(leaf(a), b).data, np.cross(a, b))
+    assert not np.isnan(np.cross(a, b)[0])
+    for dtype in (np.int8, np.int64, np.float16, np.float32):
+        assert np.cross(Tensor(b.astype(dtype)), b.astype(dtype)).dtype == np.cross(*[b.astype(dtype)] * 2).dtype
 
 
 def test_second_derivative_of_norm_2_where_an_element_is_0():
@@ -409,6 +467,11 @@ def test_powers_of_a_matrix():
     (lambda a: np.linalg.outer(a, a), ValueError, r"two vectors, not shapes \(2, 2\) and \(2, 2\)"),
     (lambda a: np.linalg.multi_dot([a, a], out=np.ones((2, 2))), TypeError, "out"),
     (lambda a: np.vecdot(a, a, axis=0), TypeError, "does not support axis="),
+    (lambda a: np.linalg.multi_dot([a]), ValueError, "at least two arrays, not 1"),
+    (lambda a: np.linalg.multi_dot([a[:, :1], a]), ValueError, r"shapes \(2, 1\), \(2, 2\) do not fit together"),
+    (lambda a: np.linalg.multi_dot([a[:1], a[:, :1], a[0]]), ValueError, r"\(1, 2\), \(2, 1\), \(2,\) do not fit"),
+    (lambda a: np.linalg.matrix_power(a[:1], 0), LinAlgError, r"square matrices, not shape \(1, 2\)"),
+    (lambda a: np.linalg.matrix_power(a[0], 2), LinAlgError, r"square matrices, not shape \(2,\)"),
 ])
 def test_errors(f, error, message):
     with pytest.raises(error, match=message):

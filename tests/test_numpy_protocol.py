@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from samples import call, samples
 
-from minigrad import Tensor, grad, primitive
+from minigrad import Tensor, grad, primitive, scatter
 from minigrad import functional as F
 
 
@@ -145,9 +145,16 @@ def test_ufunc_methods_and_keywords():
     (lambda x: np.mean(x, out=np.zeros(())), "does not support out="),
     (lambda x: np.std(x, correction=1), "does not support correction="),
     (lambda x: np.reshape(x, (1, 2), copy=True), "does not support copy=|unexpected keyword argument 'copy'"),
-    (lambda x: np.take(x, [0], out=np.zeros(1)), "unexpected keyword argument 'out'"),
+    (lambda x: np.take(x, [0], out=np.zeros(1)), r"take of a Tensor does not support out= \(it takes a, indices|'out'"),
     (lambda x: np.interp(0.5, x, x, period=2.0), "does not support period=: extend xp and fp"),
-    (lambda x: np.concatenate([x, x], out=np.zeros(4)), "unexpected keyword argument 'out'"),
+    (lambda x: np.concatenate([x, x], out=np.zeros(4)), "concatenate of a Tensor.* 'out'|does not support out="),
+    (lambda x: np.median(x, out=np.zeros(())), r"np\.median of a Tensor does not support out= \(it takes a, axis"),
+    (lambda x: np.median(x, overwrite_input=True), "does not support overwrite_input="),
+    (lambda x: np.median(x, 0, np.zeros(())), "does not support out="),
+    (lambda x: np.hstack([x, x], casting="unsafe"), "does not support casting="),
+    (lambda x: np.pad(x, 1, end_values=3), "does not support end_values="),
+    (lambda x: np.trace(np.diag(x), dtype=np.float32), "does not support dtype="),
+    (lambda x: np.full_like(x, 0, order="F"), "does not support order="),
     (lambda x: np.einsum("i->", x, dtype=np.float32), "unexpected keyword argument 'dtype'"),
     (lambda x: np.einsum(x, [0], []), "takes its subscripts as a string"),
     (lambda x: np.where(x), "where of a Tensor takes 3 arrays, got 1"),
@@ -161,6 +168,57 @@ def test_unsupported_arguments_are_named(f, message):
 def test_the_default_of_an_unsupported_keyword_is_fine():
     x = leaf([1.0, 2.0])
     assert np.sum(x, axis=None, dtype=None, out=None).item() == 3
+    m = leaf([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]])
+    for f in (lambda t: np.median(t, 0, None, False, True), lambda t: np.median(t, 1, out=None, overwrite_input=False),
+              lambda t: np.median(t, keepdims=np._NoValue), lambda t: np.ptp(t, 0, None, np._NoValue),
+              lambda t: np.quantile(t, 0.5, 0, None, False, "linear", True), lambda t: np.nansum(a=t, axis=0),
+              lambda t: np.nanvar(t, 0, None, None, 1), lambda t: np.nanmean(t, where=np._NoValue),
+              lambda t: np.cov(t, dtype=None), lambda t: np.dot(t[0], t[1], out=None),
+              lambda t: np.outer(t, 3, out=None),
+              lambda t: np.trace(t, 0, 0, 1, None, None), lambda t: np.average(t, 1, keepdims=np._NoValue),
+              lambda t: np.hstack([t, t], dtype=None, casting="same_kind"), lambda t: np.fft.fft2(t, out=None),
+              lambda t: np.stack([t, t], out=None, casting="same_kind"), lambda t: np.sort(t, -1, None, order=None),
+              lambda t: np.take(t, [0, 7], 0, None, "clip"), lambda t: np.unique(t, equal_nan=True),
+              lambda t: np.pad(array=t, pad_width=1),
+              lambda t: np.piecewise(t, [t > 2], [lambda v, k: v * k, 0.0], k=2),
+              lambda t: np.astype(t, np.float32, copy=False), lambda t: np.copy(t, order="F")):
+        y = f(m)
+        assert isinstance(y, Tensor)
+        np.testing.assert_allclose(y.data, f(m.data))
+
+
+def test_what_is_told_instead_of_writing_works():
+    t, i, v = leaf([[1.0, 2.0], [3.0, 4.0]]) * 1, np.array([3, 0]), leaf([7.0, 8.0])
+    with pytest.raises(TypeError, match=r"use t\[np\.unravel_index\(i, t\.shape\)\] = v"):
+        np.put(t, i, v)
+    with pytest.raises(TypeError, match=r"use minigrad\.scatter\(t, axis, indices, v\)"):
+        np.put_along_axis(t, np.array([[1], [0]]), 5.0, 1)
+    assert scatter(t, 1, np.array([[1], [0]]), 5.0).tolist() == [[1, 5], [5, 4]]
+    t[np.unravel_index(i, t.shape)] = v
+    assert t.tolist() == [[8, 2], [3, 7]] and grad(t.sum(), v).tolist() == [1, 1]
+
+
+def test_what_is_made_of_others_shows_no_private_name():
+    x = leaf([1.0, 2.0])
+    for f in (lambda: np.outer(x), lambda: np.outer(x, x, x, x), lambda: np.median(x, how=1), lambda: np.dot(x),
+              lambda: np.median(x, out=np.zeros(())), lambda: np.fft.fft2(x, 1, 2, 3, 4, 5)):
+        with pytest.raises(TypeError) as error:
+            f()
+        assert not any(name in str(error.value) for name in ("_outer", "_median()", "_dot", "made"))
+
+
+def test_full_like_keeps_the_graph_of_its_value():
+    x, v = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf(5.0)
+    y = np.full_like(x, v * 2)
+    assert y.tolist() == [[10, 10], [10, 10]] and [g.tolist() for g in grad(y.sum(), [x, v])] == [[[0, 0], [0, 0]], 8]
+    assert np.full_like(x, v, dtype=np.float32, shape=(3,)).dtype == np.float32
+    assert type(np.full_like(x, 7)) is np.ndarray and np.full_like(x, 7).dtype == np.float64
+    constant = np.full_like(x, Tensor(np.array([1.0, 2.0])))
+    assert not constant.requires_grad and constant.tolist() == [[1, 2], [1, 2]]
+    constant[0, 0] = 3.0
+    assert constant.tolist() == [[3, 2], [1, 2]]
+    with pytest.raises(TypeError, match="an array cannot hold a graph"):
+        np.full_like(np.ones(2), v)
 
 
 def test_numpys_own_errors_come_through():

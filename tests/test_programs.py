@@ -247,7 +247,7 @@ def campaign(part, examples, phases=tuple(Phase)):
 def test_programs(part):
     """Each part looks after its share of the table, and borrows from all of it."""
     used, share, rejected, steps = campaign(part, EACH * max(1, settings.default.max_examples // 40))
-    assert len(used & share) >= 0.7 * len(share), f"not used: {share - used}"
+    assert len(used & share) >= 0.6 * len(share), f"not used: {share - used}"
     assert rejected < 0.05 * steps
 
 
@@ -277,4 +277,4 @@ def test_a_spoiled_rule_is_found(key, i, spoiled, monkeypatch):
     part = list(usables).index(spelled(key)) % PARTS
     monkeypatch.setattr(table[key], "rules", spoiled(table[key].rules, i))
     with pytest.raises(GradientError, match="in the program"), np.errstate(invalid="ignore"):
-        campaign(part, EACH, phases=[Phase.generate])
+        campaign(part, 5 * EACH, phases=[Phase.generate])

@@ -134,6 +134,20 @@ def test_a_scale_of_zero_is_no_noise():
 
 
 # ---- without parameters ----
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_uniform_never_returns_high(dtype):
+    class Last:
+        """A generator whose number is the last one below 1."""
+
+        def random(self, size):
+            return np.full(size, np.nextafter(1.0, 0.0))
+    low, high = (Tensor(np.array(v, dtype), requires_grad=True) for v in (1, 2))
+    y = random.uniform(low, high, 3, Last())
+    assert y.dtype == dtype and (y.data >= 1).all() and (y.data < 2).all()
+    assert all(np.isfinite(g.item()) for g in grad(y.sum(), [low, high]))
+    assert random.uniform(1.0, 1.0).item() == 1
+
+
 def test_rand_and_randn():
     for f, numpys in ((random.rand, rng().random), (random.randn, rng().standard_normal)):
         y = f(2, 3, generator=rng())
@@ -173,6 +187,12 @@ def test_bernoulli_has_no_gradient():
     (lambda: random.weibull(0.0), r"weibull: a must be positive, got 0"),
     (lambda: random.bernoulli([0.5, 1.5]), r"bernoulli: p must be between 0 and 1, got 1\.5"),
     (lambda: random.bernoulli(-0.5), r"got -0\.5"),
+    (lambda: random.bernoulli([0.5, math.nan]), r"bernoulli: p must be between 0 and 1, got nan"),
+    (lambda: random.normal(0.0, math.nan), r"normal: scale must not be negative, got nan"),
+    (lambda: random.uniform(0.0, math.nan), r"uniform: high - low must not be negative, got nan"),
+    (lambda: random.weibull(math.nan), r"weibull: a must be positive, got nan"),
+    (lambda: random.normal(1j, 1.0), r"parameters of a distribution are real numbers, not complex128"),
+    (lambda: random.normal(Tensor(np.array(1j)), 1.0), r"are real numbers, not complex128"),
     (lambda: random.normal([1, 2, 3], size=2), r"parameters of shape \(3,\) do not broadcast to size \(2,\)"),
     (lambda: random.normal([1, 2, 3], size=(3, 1)), r"do not broadcast to size \(3, 1\)"),
     (lambda: random.multivariate_normal([0, 1], np.eye(3)), r"mean \(2,\) must be \(\.\.\., d\) and cov \(3, 3\)"),
@@ -182,5 +202,5 @@ def test_bernoulli_has_no_gradient():
     (lambda: random.randint(3, 2), r"low >= high"),
 ])
 def test_errors_say_what_was_wrong(call, message):
-    with pytest.raises((ValueError, np.linalg.LinAlgError), match=message):
+    with pytest.raises((ValueError, TypeError, np.linalg.LinAlgError), match=message):
         call()

@@ -28,6 +28,8 @@ for s in (s for key in everything for s in everything[key]):
 
 OF = "a step of {}, which is compared"
 WITHOUT = {
+    "kn": "kv of whole order", "yn": "yv of whole order",
+    "np.full_like": "it broadcasts its value, and nothing flows to what it is like",
     "np.nextafter": "its gradient, 1, is a convention: the peers have none",
     "np.real_if_close": "np.real, or nothing: which of them depends on the values",
     "pool_take": OF.format("max_pool"), "pool_put": OF.format("max_pool"),

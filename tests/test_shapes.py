@@ -78,7 +78,9 @@ def test_insert_casts_to_the_array_as_numpy_does():
     (lambda x: np.convolve(x[0], x[1], mode="half"), ValueError), (lambda x: np.convolve(x[0], x[0, :0]), ValueError),
     (lambda x: np.correlate(x, x), ValueError), (lambda x: np.tile(x, -1), ValueError),
     (lambda x: np.hstack([x, x], dtype=np.float32), TypeError),
-    (lambda x: np.roll(x, 1, axis=2), np.exceptions.AxisError)])
+    (lambda x: np.roll(x, 1, axis=2), np.exceptions.AxisError), (lambda x: np.rollaxis(x, 7), np.exceptions.AxisError),
+    (lambda x: np.rollaxis(x, 0, 4), np.exceptions.AxisError), (lambda x: np.vander(x), ValueError),
+    (lambda x: np.dot(x[0, :1], np.ones((3, 5, 2))), ValueError)])
 def test_what_numpy_refuses_is_refused(f, error, x):
     with pytest.raises(error):
         f(x)
@@ -118,7 +120,9 @@ def test_a_polynomial_in_its_coefficients_and_its_variable():
     lambda t: t.round(1), lambda t: t.flatten("F"),
     lambda t: t.ravel(order="F"), lambda t: t.reshape(3, 2, order="F"), lambda t: t.reshape((-1,)),
     lambda t: t.astype(np.float32), lambda t: t.clip(2, 4), lambda t: t.squeeze(), lambda t: t.diagonal(),
-    lambda t: t.trace(), lambda t: t.copy(), lambda t: t.conj(), lambda t: t.real, lambda t: t.imag])
+    lambda t: t.trace(),
+    lambda t: t.copy(order="F"), lambda t: t.astype(np.float64, copy=False), lambda t: t.copy(),
+    lambda t: t.conj(), lambda t: t.real, lambda t: t.imag])
 def test_methods_are_numpys(f, x):
     y, expected = f(x), f(x.data)
     assert isinstance(y, Tensor) and y.dtype == expected.dtype
@@ -126,7 +130,8 @@ def test_methods_are_numpys(f, x):
 
 
 @pytest.mark.parametrize("f", [
-    lambda t: t.argsort(axis=0), lambda t: t.argpartition(1), lambda t: t[0].searchsorted(2.5), lambda t: t.nonzero(),
+    lambda t: t.argsort(axis=0), lambda t: t.argsort(kind="stable"), lambda t: t.item(0), lambda t: t.item(1, 2),
+    lambda t: t.argpartition(1), lambda t: t[0].searchsorted(2.5), lambda t: t.nonzero(),
     lambda t: t[0].searchsorted([1.0, 2.0], side="right"), lambda t: t.argmax(1), lambda t: t.any(),
     lambda t: t.all(axis=0),
     lambda t: t.nbytes, lambda t: t.itemsize, lambda t: t.strides, lambda t: t.flags.c_contiguous, lambda t: t.tolist(),
@@ -135,6 +140,23 @@ def test_methods_that_give_constants(f, x):
     ours, numpys = f(x), f(x.data)
     assert type(ours) is type(numpys)
     np.testing.assert_array_equal(ours, numpys)
+
+
+def test_divmod(x):
+    for f in (lambda t: divmod(t, 2), lambda t: divmod(7.0, t), lambda t: divmod(t.data, t)):
+        for y, expected in zip(f(x), f(x.data), strict=True):
+            np.testing.assert_array_equal(y.data, expected)
+    quotient, rest = divmod(x, 2)
+    assert grad(rest.sum(), x).tolist() == [[1, 1, 1], [1, 1, 1]] and grad(quotient.sum(), x).tolist() == [[0] * 3] * 2
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std", "any", "all", "argmax", "argmin"])
+def test_after_the_axis_everything_is_by_name(name, x):
+    """NumPy's second argument is dtype or out."""
+    for more in ((None,), (True,), (1,)):
+        with pytest.raises(TypeError, match="positional arguments"):
+            getattr(x, name)(0, *more)
+    assert np.shape(getattr(x, name)(0, keepdims=True)) == (1, 3)
 
 
 def test_choose_as_a_method():

@@ -99,6 +99,11 @@ def test_public_names_are_functions_with_a_formula():
     (S.i1, 0.0, 0.5, 0),
     (S.i0e, 100.0, -0.00020022627396642996, 3.011017681557421e-06),
     (S.i1e, 100.0, -0.00019721525628487254, 2.9355501838043295e-06),
+    (S.expi, 711.0, 8.540966775991551e+305, 8.528954164492267e+305),
+    (lambda x: S.binom(200.0, x), 203.0, -2.426534837881994e-07, 2.1318965703713027e-06),
+    (lambda x: S.poch(x, 2.0), 0.0, 1.0, 2.0),
+    (lambda x: S.poch(x, 5.0), -3.0, -6.0, 10.0),
+    (lambda x: S.poch(x, 172.0), -3.0, -1.515645446983919e+303, -1.1733580050737474e+304),
     (S.k0, 2.0, -0.13986588181652243, 0.18382681365779466),
     (S.k1, 2.0, -0.18382681365779466, 0.26674575909955034),
     (np.cbrt, 8.0, 0.08333333333333333, -0.006944444444444444),
@@ -188,6 +193,16 @@ def test_orders_up_to_the_fourth(f, x, expected):
     (lambda x: S.log_ndtr(x), [[-1e9, 1e9]], [1e9, 0]),
     (lambda x: S.expn(3, x), [[0.0]], [-1]),
     (E.rsqrt, [[0.0, 4.0]], [-math.inf, -1 / 16]),
+    (S.logit, [[-0.5, 1.5]], [math.nan, math.nan]),
+    (S.binom, [[2.0, 5.0, 3.0], [3.0, 5.0, -2.0]], [[1 / 3, 137 / 60, 0], [-1 / 3, -137 / 60, -1 / 20]]),
+    (S.poch, [[0.0, -3.0, -1.0], [2.0, 5.0, 0.5]], [[1, -6, 2 * math.sqrt(math.pi)], [0, 0, 0]]),
+    (lambda z: S.poch(z, np.array([2.0, 2.0, 3.0])), [[-3.0, -1.0, -5.0]], [-5, -1, 47]),
+    (lambda k: S.boxcox(0.0, k), [[0.5, 2.0]], [4, 0.25]),
+    (lambda k: S.boxcox1p(-1.0, k), [[0.5, 2.0]], [4, 0.25]),
+    (lambda x: S.sici(x)[0], [[math.inf, -math.inf]], [0, 0]),
+    (lambda x: S.sici(x)[1], [[math.inf]], [0]),
+    (S.spence, [[math.inf]], [0]),
+    (np.logaddexp2, [[math.inf, 1.0, -math.inf], [0.0, -math.inf, 2.0]], [[1, 1, 0], [0, 0, 1]]),
 ])
 def test_kinks_and_edges(f, xs, expected):
     with np.errstate(divide="ignore"):
@@ -197,11 +212,26 @@ def test_kinks_and_edges(f, xs, expected):
 def test_second_derivatives_where_the_first_meets_a_mask():
     for f, xs in ((np.hypot, (0.0, 0.0)), (np.arctan2, (0.0, 0.0)), (S.xlogy, (0.0, 0.0)), (S.xlog1py, (0.0, -1.0)),
                   (S.rel_entr, (0.0, 0.0)), (S.kl_div, (0.0, 0.0)), (S.pseudo_huber, (0.0, 0.0)),
-                  (S.log_ndtr, (300.0,)), (S.log_ndtr, (-300.0,)), (S.rgamma, (300.0,)), (S.spence, (1e300,))):
+                  (S.log_ndtr, (300.0,)), (S.log_ndtr, (-300.0,)), (S.rgamma, (300.0,)), (S.spence, (1e300,)),
+                  (S.spence, (math.inf,)), (S.i0e, (1e10,)), (S.i0e, (-1e300,)), (S.i1e, (1e10,)), (S.i1e, (-1e300,)),
+                  (np.logaddexp2, (math.inf, 0.0)), (lambda k: S.boxcox(0.0, k), (0.5,)), (np.sinc, (1e200,))):
         leaves = [Tensor(np.array(x), requires_grad=True) for x in xs]
         for d in grad(f(*leaves), leaves, create_graph=True):
             for second in grad(d, leaves, retain_graph=True) if d.requires_grad else ():
                 assert math.isfinite(second.item()), f
+
+
+def test_a_length_of_0_is_flat_to_the_second_order():
+    for f in (np.hypot, np.arctan2, S.pseudo_huber):
+        leaves = [Tensor(np.array(0.0), requires_grad=True) for _ in range(2)]
+        for d in grad(f(*leaves), leaves, create_graph=True):
+            assert [h.item() for h in grad(d, leaves, retain_graph=True)] == [0, 0], f
+
+
+def test_sinc_far_out_in_float32():
+    x = Tensor(np.array([1e20, 1e30], np.float32), requires_grad=True)
+    d = grad(np.sinc(x).sum(), x)
+    assert d.dtype == np.float32 and (np.abs(d.data) < 1e-19).all()
 
 
 # ---- several outputs, other dtypes, names without an entry in the table ----
@@ -245,8 +275,11 @@ def test_integer_and_python_parameters_keep_float32():
     x = Tensor([0.5, 0.25], requires_grad=True)
     for f in (lambda x: S.jv(2, x), lambda x: S.expn(2, x), lambda x: S.gammainc(2.0, x), lambda x: S.kn(1, x),
               lambda x: S.betainc(2, 0.5, x), lambda x: S.polygamma(9, x), lambda x: S.multigammaln(x + 1, 2),
-              lambda x: S.hyp2f1(1, 2, 3, x), lambda x: S.zeta(2, x), lambda x: S.xlogy(2, x)):
+              lambda x: S.hyp2f1(1, 2, 3, x), lambda x: S.zeta(2, x), lambda x: S.xlogy(2, x),
+              lambda x: S.kl_div(x, 0.75), lambda x: S.poch(x, 0.5), lambda x: special.xlogy(x, 2.0)):
         assert f(x).dtype == grad(f(x).sum(), x).dtype == np.float32
+    assert S.kl_div(x.data, 0.75).dtype == np.float32 and S.jv(2, 0.5).dtype == np.float64
+    assert S.kl_div(x, np.float64(0.75)).dtype == S.kl_div(0.75, x.astype(np.float64)).dtype == np.float64
 
 
 def test_functions_made_of_others():
@@ -286,6 +319,10 @@ def test_bad_parameters_are_named():
             S.polygamma(n, x)
     with pytest.raises(ValueError, match=r"multigammaln with d=4 is defined for a > 1\.5, got 1\.5"):
         S.multigammaln(x, 4)
+    for f in (S.kn, S.yn, special.kn, special.yn):
+        assert f(np.array([1.0, 2.0]), x).requires_grad
+        with pytest.raises(ValueError, match=rf"{f.__name__}: the order n must be an integer, not 2\.5"):
+            f(2.5, x)
     with pytest.raises(TypeError, match="2 inputs"):
         S.erf(x, x)
     with pytest.raises(TypeError, match="round of a Tensor does not support out="):

@@ -112,9 +112,9 @@ rule(np.transpose, lambda g, y, x, axes=None: g.transpose(None if axes is None e
 rule(np.swapaxes, lambda g, y, x, axis1, axis2: g.swapaxes(axis1, axis2))
 rule(np.moveaxis, lambda g, y, x, source, destination: np.moveaxis(g, destination, source))
 rule(np.flip, lambda g, y, x, axis=None: np.flip(g, axis))
-rule(np.copy, lambda g, y, x: g)
+rule(np.copy, lambda g, y, x, order="K": g)
 rule(np.astype, lambda g, y, x, dtype: cast(g, x.dtype), forward=lambda x, dtype: x.astype(dtype),
-     bind=lambda x, dtype: ((x if np.dtype(dtype).kind in "fc" else x.detach(),), {"dtype": dtype}))
+     bind=lambda x, dtype, copy=True: ((x if np.dtype(dtype).kind in "fc" else x.detach(),), {"dtype": dtype}))
 rule(np.broadcast_to, lambda g, y, x, shape: unbroadcast(g, x.shape))
 
 # ---- products: a 1-D operand of matmul counts as a row (on the left) or a column (on the right) ----

@@ -2,18 +2,87 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import math
+
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..dispatch import primitive
-from ..graph import Each, composites, constants, rule
+from ..graph import Each, composites, constants, rule, table
 from ..primitives import pad, windows
 
 
+def as_array(x):
+    """A list or a number as an array, anything else as it is."""
+    return x if hasattr(x, "dtype") else np.asarray(x)
+
+
+# ---- made of others: no rule needed ----
+def composite(*functions):
+    """Enter a function of Tensors that is made of functions in the table, for these NumPy functions."""
+    def enter(made):
+        composites.update(dict.fromkeys(functions, made if made in table else called_as(functions[0], made)))
+        return made
+    return enter
+
+
+def called_as(function, made):
+    """``made``, to be called like NumPy's ``function``; of what it does not take only NumPy's default may be passed."""
+    @functools.cache
+    def known():
+        takes = inspect.signature(made).parameters
+        try:
+            numpys = inspect.signature(function)
+        except ValueError:  # of those in C only the newer NumPys tell
+            numpys = inspect.signature(made)
+        agree, least = 0, 0  # so many leading arguments mean the same in both, and so many are needed
+        for p, q in zip(numpys.parameters.values(), takes.values()):
+            if p.kind is p.VAR_POSITIONAL is q.kind:
+                agree = math.inf
+            if p.kind in (p.VAR_POSITIONAL, p.KEYWORD_ONLY) or q.kind is q.KEYWORD_ONLY or (
+                    p.name != q.name and p.default is not p.empty):
+                break
+            agree, least = agree + 1, least + (p.default is p.empty)
+        return numpys, takes, least, agree
+
+    def rebound(numpys, takes, args, kwargs):
+        try:
+            bound = numpys.bind(*args, **{k: v for k, v in kwargs.items() if v is not None or k in takes})
+        except TypeError as error:
+            raise TypeError(f"np.{function.__name__} of a Tensor: {error}") from None
+        given, strangers = bound.arguments, set()
+        anything = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+        for k, p in numpys.parameters.items():
+            v = given.get(k, np._NoValue)
+            if v is np._NoValue:
+                given.pop(k, None)
+            elif p.kind is p.VAR_KEYWORD and not anything:
+                strangers |= v.keys() - takes.keys()
+            elif k not in takes and p.default is not p.empty and not anything:
+                del given[k]
+                if v is not None and not (isinstance(v, (int, float, str)) and v == p.default):
+                    strangers.add(k)
+        if strangers:
+            raise TypeError(f"np.{function.__name__} of a Tensor does not support {', '.join(sorted(strangers))}= "
+                            f"(it takes {', '.join(takes)})")
+        return bound.args, bound.kwargs
+
+    @functools.wraps(made)
+    def call(*args, **kwargs):
+        numpys, takes, least, agree = known()
+        if not (least <= len(args) <= agree and takes.keys() >= kwargs.keys()) or any(
+                v is np._NoValue for v in kwargs.values()):
+            args, kwargs = rebound(numpys, takes, args, kwargs)
+        return made(*args, **kwargs)
+    return call
+
+
 # ---- joining ----
-def _pieces(*args, axis=0):
-    axis = args[1] if len(args) > 1 else axis
-    return ([np.reshape(x, -1) for x in args[0]], {"axis": 0}) if axis is None else (list(args[0]), {"axis": axis})
+def _pieces(arrays, axis=0):
+    return ([np.reshape(x, -1) for x in arrays], {"axis": 0}) if axis is None else (list(arrays), {"axis": axis})
 
 
 def _part(i, g, y, *xs, axis=0):
@@ -21,20 +90,13 @@ def _part(i, g, y, *xs, axis=0):
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, start + xs[i].shape[axis]),)]
 
 
-rule(np.concatenate, Each(_part), forward=lambda *xs, axis=0: np.concatenate(xs, axis), bind=_pieces)
+rule(np.concatenate, Each(_part), forward=lambda *xs, axis=0: np.concatenate(xs, axis),
+     bind=called_as(np.concatenate, _pieces))
 rule(np.stack, Each(lambda i, g, y, *xs, axis=0: g[(slice(None),) * (axis % g.ndim) + (i,)]),
-     forward=lambda *xs, axis=0: np.stack(xs, axis), bind=_pieces)
+     forward=lambda *xs, axis=0: np.stack(xs, axis), bind=called_as(np.stack, _pieces))
 
 
-# ---- made of others: no rule needed ----
-def composite(*functions):
-    """Enter a function of Tensors that is made of functions in the table, for these NumPy functions."""
-    def enter(made):
-        composites.update(dict.fromkeys(functions, made))
-        return made
-    return enter
-
-
+# ---- splitting ----
 def _split_by(split):
     @composite(split)
     def made(x, indices_or_sections, axis=0):
@@ -142,7 +204,7 @@ def _rot90(m, k=1, axes=(0, 1)):
 
 @composite(np.rollaxis)
 def _rollaxis(a, axis, start=0):
-    axis, start = axis % a.ndim, start + a.ndim * (start < 0)
+    axis, start = normalize_axis_index(axis, a.ndim), normalize_axis_index(start + a.ndim * (start < 0), a.ndim + 1)
     return np.moveaxis(a, axis, start - (start > axis))
 
 
@@ -177,6 +239,8 @@ def _dot(a, b):
         return a * b
     if np.ndim(b) <= 2:
         return a @ b
+    if np.shape(a)[-1] != np.shape(b)[-2]:  # einsum would broadcast a 1
+        raise ValueError(f"np.dot: the last axis of shape {np.shape(a)} and the last but one of {np.shape(b)} differ")
     return np.einsum("...i,jik->...jk", a, b) if np.ndim(b) == 3 else np.tensordot(a, b, (-1, -2))
 
 
@@ -256,6 +320,8 @@ def _polyval(p, x):
 
 @composite(np.vander)
 def _vander(x, N=None, increasing=False):
+    if x.ndim != 1:
+        raise ValueError(f"np.vander takes a vector, not shape {x.shape}")
     n = len(x) if N is None else N
     return np.expand_dims(x, -1) ** (np.arange(n) if increasing else np.arange(n)[::-1])
 
@@ -270,10 +336,17 @@ def _pad(x, pad_width, mode="constant", constant_values=0):
     return x[np.ix_(*(np.pad(np.arange(n), w, mode) for n, w in zip(x.shape, widths)))]
 
 
+@composite(np.full_like)
+def _full_like(a, fill_value, dtype=None, *, shape=None):
+    """A plain array unless the value is a Tensor."""
+    y = np.broadcast_to(fill_value, a.shape if shape is None else shape)
+    return np.astype(y, a.dtype if dtype is None else dtype)
+
+
 # ---- functions that are locally constant: plain arrays come back ----
 constants.update({
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isnan, np.isinf, np.isfinite,
     np.signbit, np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.isclose, np.allclose, np.array_equal,
     np.argmax, np.argmin, np.argsort, np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted,
-    np.any, np.all, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.shape, np.ndim, np.size,
+    np.any, np.all, np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim, np.size,
     np.result_type, np.iscomplexobj, np.isrealobj, np.array_repr, np.array_str, np.array2string})

@@ -9,7 +9,7 @@ import numpy as np
 from ..graph import constants, rule
 from .basics import _share, zero
 from .composed import composite
-from .special import hyp0f1, i1
+from .special import hyp0f1, i1, not_zero, sigmoid
 
 __all__ = ["cot", "csc", "lerp", "rsqrt", "sec"]
 
@@ -18,7 +18,8 @@ __all__ = ["cot", "csc", "lerp", "rsqrt", "sec"]
 rule(np.cbrt, lambda g, y, x: g / (3 * y * y))  # infinite at 0
 rule(np.fabs, lambda g, y, x: g * np.sign(x))  # 0 at 0
 rule(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
-rule(np.logaddexp2, lambda g, y, a, b: g * np.exp2(a - y), lambda g, y, a, b: g * np.exp2(b - y))
+rule(np.logaddexp2, lambda g, y, a, b: g * sigmoid((a - b) * math.log(2)),
+     lambda g, y, a, b: g * sigmoid((b - a) * math.log(2)))
 rule(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), None)
 rule(np.copysign, lambda g, y, a, b: g * np.sign(a) * np.copysign(1, b), zero)  # 0 at a = 0
 rule(np.heaviside, zero, lambda g, y, x, h: np.where(x == 0, g, 0))
@@ -40,6 +41,7 @@ def _divmod(a, b):
 
 @composite(np.modf)
 def _modf(x):
+    x = x if x.dtype.kind == "f" else np.astype(x, np.float64)
     return np.where(np.isinf(x), 0, np.fmod(x, 1)), np.trunc(x)
 
 
@@ -47,23 +49,27 @@ def _modf(x):
 rule(np.arcsinh, lambda g, y, x: g / np.sqrt(1 + x * x))
 rule(np.arccosh, lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))  # infinite at 1
 rule(np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))  # infinite at -1 and 1
-rule(np.hypot, lambda g, y, a, b: g * (a / _not_zero(y)), lambda g, y, a, b: g * (b / _not_zero(y)))  # 0 at (0, 0)
+rule(np.hypot, lambda g, y, a, b: g * (a / not_zero(y)), lambda g, y, a, b: g * (b / not_zero(y)))  # 0 at (0, 0)
 rule(np.arctan2, lambda g, y, a, b: _turn(g, b, a, b), lambda g, y, a, b: _turn(-g, a, a, b))  # 0 at (0, 0)
 for degrees in (np.degrees, np.rad2deg):
     rule(degrees, lambda g, y, x: g * (180 / math.pi))
 for radians in (np.radians, np.deg2rad):
     rule(radians, lambda g, y, x: g * (math.pi / 180))
-rule(np.sinc, lambda g, y, x: g * x * hyp0f1(2.5, -np.square(x * (math.pi / 2))) * (-math.pi ** 2 / 3))  # 0 at 0
+rule(np.sinc, lambda g, y, x: g * _sinc_slope(x))  # 0 at 0
 rule(np.i0, lambda g, y, x: g * i1(x))
 
 
-def _not_zero(r):
-    return np.where(r == 0, 1, r)
-
-
 def _turn(g, c, a, b):
-    r = _not_zero(np.hypot(a, b))
+    r = not_zero(np.hypot(a, b))
     return g * (c / r) / r
+
+
+def _sinc_slope(x):
+    """(cos(pi x) - sinc(x)) / x; where that cancels, near 0, as a hypergeometric function."""
+    far = np.absolute(x) > 1
+    near, x = np.where(far, 0, x), np.where(far, x, 1)
+    return np.where(far, (np.cos(math.pi * x) - np.sinc(x)) / x,
+                    near * hyp0f1(2.5, -np.square(near * (math.pi / 2))) * (-math.pi ** 2 / 3))
 
 
 # ---- choices: ties are split; a NaN is passed over ----

@@ -58,21 +58,28 @@ def _ihfft(a, n=None, axis=-1, norm=None):
     return np.conjugate(np.fft.rfft(a, n, axis, _swapped.get(norm, norm)))
 
 
-def _along_axes(function, default, many, last, order):
-    """Of several axes: ``last`` along the last, ``many`` along the others; order -1: the last comes first."""
+def _family(end, default):
+    """The four transforms of several axes: ``last`` along the last of these, ``many`` along the others."""
+    for name, many, last in (("fft", np.fft.fft, np.fft.fft), ("ifft", np.fft.ifft, np.fft.ifft),
+                             ("rfft", np.fft.fft, np.fft.rfft), ("irfft", np.fft.ifft, np.fft.irfft)):
+        _along_axes(getattr(np.fft, name + end), default, many, last)
+
+
+def _along_axes(function, default, many, last):
+    back = last is np.fft.irfft  # to what is real: the last axis at the end, and of a length of its own
+
     @composite(function)
     def made(a, s=None, axes=default, norm=None):
         axes = list(range(-(a.ndim if s is None else len(s)), 0) if axes is None else axes)
-        lengths = [None] * len(axes) if s is None else [a.shape[i] if n == -1 else n for n, i in zip(s, axes)]
         if (s is not None and len(s) != len(axes)) or (last is not many and not axes):
             raise ValueError(f"{function.__name__} wants a length for each of its axes, got s={s} and axes={axes}")
-        for transform, n, axis in list(zip([many] * (len(axes) - 1) + [last], lengths, axes))[::order]:
+        lengths = [a.shape[i] if n == -1 else n for n, i in zip([-1] * len(axes) if s is None else s, axes)]
+        if back and s is None:
+            lengths[-1] = None
+        for transform, n, axis in list(zip([many] * (len(axes) - 1) + [last], lengths, axes))[::1 if back else -1]:
             a = transform(a, n, axis, norm)
         return a
 
 
-for end, axes in (("2", (-2, -1)), ("n", None)):
-    _along_axes(getattr(np.fft, "fft" + end), axes, np.fft.fft, np.fft.fft, -1)
-    _along_axes(getattr(np.fft, "ifft" + end), axes, np.fft.ifft, np.fft.ifft, -1)
-    _along_axes(getattr(np.fft, "rfft" + end), axes, np.fft.fft, np.fft.rfft, -1)
-    _along_axes(getattr(np.fft, "irfft" + end), axes, np.fft.ifft, np.fft.irfft, 1)
+_family("2", (-2, -1))
+_family("n", None)

@@ -7,14 +7,16 @@ its adjoint: each one's rule is the other. PyTorch's functions of this kind (gat
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..dispatch import primitive
 from ..graph import constants, rule
 from ..inplace import assign
 from ..primitives import pad
-from .composed import composite
+from .composed import as_array, called_as, composite
 
 
 # ---- taking, and adding back; an index that repeats adds up ----
@@ -48,13 +50,13 @@ def add_taken(g, index, axis, n):
 def _along(arr, indices, axis=-1):
     if axis is None:
         arr, axis = np.reshape(arr, -1), 0
-    return (arr, indices if hasattr(indices, "dtype") else np.asarray(indices)), {"axis": axis}
+    return (arr, as_array(indices)), {"axis": axis}
 
 
 def _of(a, indices, axis=None, mode="raise"):
     if axis is None:
         a, axis = np.reshape(a, -1), 0
-    indices = indices if hasattr(indices, "dtype") else np.asarray(indices)
+    indices = as_array(indices)
     if mode != "raise":
         n = a.shape[axis]
         indices = {"wrap": lambda: indices % n, "clip": lambda: np.clip(indices, 0, n - 1)}[mode]()
@@ -62,8 +64,9 @@ def _of(a, indices, axis=None, mode="raise"):
 
 
 rule(np.take_along_axis, lambda g, y, x, index, axis: add_along_axis(g, index, axis=axis, n=x.shape[axis]), None,
-     broadcasts=True, bind=_along)
-rule(np.take, lambda g, y, x, index, axis: add_taken(g, index, axis=axis % x.ndim, n=x.shape[axis]), None, bind=_of)
+     broadcasts=True, bind=called_as(np.take_along_axis, _along))
+rule(np.take, lambda g, y, x, index, axis: add_taken(g, index, axis=axis % x.ndim, n=x.shape[axis]), None,
+     bind=called_as(np.take, _of))
 
 
 @composite(np.compress)
@@ -86,7 +89,7 @@ def _insert(arr, obj, values, axis=None):
     if axis is None:
         arr, axis = np.reshape(arr, -1), 0
     n, axis = arr.shape[axis], axis % arr.ndim
-    values = np.astype(values if hasattr(values, "dtype") else np.asarray(values), arr.dtype)
+    values = np.astype(as_array(values), arr.dtype)
     values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
     if np.ndim(obj) == 0 and not isinstance(obj, slice):
         values = np.moveaxis(values, 0, axis)
@@ -98,7 +101,13 @@ def _insert(arr, obj, values, axis=None):
 
 @composite(np.repeat)
 def _repeat(a, repeats, axis=None):
-    return np.take(a, np.repeat(np.arange(a.size if axis is None else a.shape[axis]), repeats), axis)
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    if np.ndim(repeats) or repeats == 1:  # a copy
+        return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+    axis, n, shape = normalize_axis_index(axis, a.ndim), operator.index(repeats), a.shape
+    y = np.broadcast_to(np.expand_dims(a, axis + 1), (*shape[:axis + 1], n, *shape[axis + 1:]))
+    return np.reshape(y, (*shape[:axis], n * shape[axis], *shape[axis + 1:]))
 
 
 @composite(np.resize)
@@ -108,6 +117,9 @@ def _resize(a, new_shape):
 
 @composite(np.trim_zeros)
 def _trim_zeros(filt, trim="fb"):
+    if filt.ndim != 1 or trim.lower() not in ("fb", "bf", "f", "b"):
+        raise ValueError(f"np.trim_zeros of a Tensor takes a vector, and trim of 'f' and 'b', not shape {filt.shape} "
+                         f"and {trim!r}")
     kept = np.flatnonzero(filt)
     return filt[kept[0] if len(kept) and "f" in trim.lower() else 0 if len(kept) else len(filt):
                 kept[-1] + 1 if len(kept) and "b" in trim.lower() else None]
@@ -135,7 +147,9 @@ def _select(condlist, choicelist, default=0):
 @composite(np.piecewise)
 def _piecewise(x, condlist, funclist, *args, **kw):
     several = np.ndim(condlist[0]) or not x.ndim
-    masks = [np.broadcast_to(np.asarray(c, bool), x.shape) for c in (condlist if several else [condlist])]
+    masks = [np.asarray(c, bool) for c in (condlist if several else [condlist])]
+    if any(m.shape != x.shape for m in masks):
+        raise ValueError(f"np.piecewise: x has shape {x.shape}, but the conditions {[m.shape for m in masks]}")
     if len(funclist) == len(masks) + 1:
         masks.append(~np.any(masks, axis=0))
     if len(funclist) != len(masks):
@@ -148,12 +162,12 @@ def _piecewise(x, condlist, funclist, *args, **kw):
 
 @composite(np.tril)
 def _tril(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0)
+    return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, m.dtype.type(0))
 
 
 @composite(np.triu)
 def _triu(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0, m)
+    return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), m.dtype.type(0), m)
 
 
 def diag_embed(x, offset=0, dim1=-2, dim2=-1):
@@ -191,7 +205,7 @@ def safe_where(mask, f, x, otherwise=0, safe=1.0):
 
 
 # ---- PyTorch's, where NumPy has none: each returns a new value ----
-def _inside(name, x, dim, index, src=None):
+def _reached(name, x, dim, index, src=None):
     """The part of x that index and src reach, as slices; IndexError or ValueError if they do not fit."""
     if np.ndim(index) != np.ndim(x):
         raise ValueError(f"{name}: index has shape {np.shape(index)}, but x {np.shape(x)}: they need as many axes")
@@ -217,7 +231,8 @@ def gather(x, dim, index):
 
     index: integers, with as many axes as x, and no longer than x except along dim. y has its shape.
     """
-    return np.take_along_axis(x[_inside("gather", x, dim, index)], index, dim)
+    x, index = as_array(x), as_array(index)
+    return np.take_along_axis(x[_reached("gather", x, dim, index)], index, dim)
 
 
 def scatter(x, dim, index, src):
@@ -226,7 +241,8 @@ def scatter(x, dim, index, src):
     index: as in `gather`. src: a number, or on every axis as long as index, or longer. Of an index that repeats the
     last value stands, and gets the gradient.
     """
-    _inside("scatter", x, dim, index, src)
+    x, index, src = as_array(x), as_array(index), as_array(src)
+    _reached("scatter", x, dim, index, src)
     _check("scatter", index, x.shape[dim])
     where = list(np.ogrid[tuple(map(slice, index.shape))])
     where[dim] = np.asarray(index)
@@ -235,7 +251,8 @@ def scatter(x, dim, index, src):
 
 def scatter_add(x, dim, index, src):
     """``x`` with src[i, j, k] added at [index[i, j, k], j, k] for dim = 0, and so on: as `scatter`."""
-    _inside("scatter_add", x, dim, index, src)
+    x, index, src = as_array(x), as_array(index), as_array(src)
+    _reached("scatter_add", x, dim, index, src)
     _check("scatter_add", index, x.shape[dim])
     z = add_along_axis(np.astype(_covering(src, index), x.dtype), index, axis=dim, n=x.shape[dim])
     return x + (z if z.shape == x.shape else pad(z, pad_width=tuple((0, n - k) for n, k in zip(x.shape, z.shape))))
@@ -247,32 +264,32 @@ def index_select(x, dim, index):
 
 
 def _at(name, x, dim, index, source):
-    """index (n,) as one of source's shape."""
-    index = index if hasattr(index, "dtype") else np.asarray(index)
+    """x, the index (n,) and source as arrays that fit."""
+    x, index, source = as_array(x), as_array(index), as_array(source)
     shape = list(x.shape)
     shape[dim] = index.size
     if index.ndim != 1 or np.shape(source) != tuple(shape):
         raise ValueError(f"{name}: x {x.shape} and index {index.shape} along {dim} want a source of shape "
                          f"{tuple(shape)}, not {np.shape(source)}")
     _check(name, index, x.shape[dim])
-    return index
+    return x, index, np.astype(source, x.dtype)
 
 
 def index_add(x, dim, index, source, alpha=1):
     """``x`` with alpha * source added to its entries ``index`` (n,) along ``dim``; one that repeats adds up."""
-    index = _at("index_add", x, dim, index, source)
-    source = np.astype(source, x.dtype)
+    x, index, source = _at("index_add", x, dim, index, source)
     return x + alpha * add_taken(source, index, axis=dim % x.ndim, n=x.shape[dim])
 
 
 def index_copy(x, dim, index, source):
     """A copy of ``x`` with ``source`` at its entries ``index`` (n,) along ``dim``; if one repeats, the last stands."""
-    index = _at("index_copy", x, dim, index, source)
+    x, index, source = _at("index_copy", x, dim, index, source)
     return assign(x, source, index=(slice(None),) * (dim % x.ndim) + (index,))
 
 
 def masked_fill(x, mask, value):
     """``value`` where ``mask`` is true, ``x`` elsewhere; mask broadcasts to x's shape."""
+    x = as_array(x)
     if np.broadcast_shapes(np.shape(mask), x.shape) != x.shape:
         raise ValueError(f"masked_fill: a mask of shape {np.shape(mask)} does not broadcast to {x.shape}")
     return np.astype(np.where(mask, value, x), x.dtype)
@@ -290,8 +307,10 @@ def _interp(x, xp, fp, left=None, right=None, period=None):
     """Between the points by a straight line, at a point that of its right-hand side; outside flat."""
     if period is not None:
         raise TypeError("np.interp of a Tensor does not support period=: extend xp and fp by a point at each end")
-    x, xp = (np.astype(v if hasattr(v, "dtype") else np.asarray(v), np.float64) for v in (x, xp))
-    fp = fp if hasattr(fp, "dtype") else np.asarray(fp)
+    x, xp, fp = map(as_array, (x, xp, fp))
+    if x.dtype.kind == "c" or xp.dtype.kind == "c":
+        raise TypeError("np.interp: x and xp are real, only fp may be complex")
+    x, xp = np.astype(x, np.float64), np.astype(xp, np.float64)
     fp = fp if fp.dtype.kind == "c" else np.astype(fp, np.float64)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
         raise ValueError(f"np.interp: xp {xp.shape} and fp {fp.shape} must be of one axis, as long, and not empty")
@@ -300,7 +319,11 @@ def _interp(x, xp, fp, left=None, right=None, period=None):
     below, above = x < xp[0], x > xp[-1]
     outside = below | above
     width = np.where(x1 == x0, 1, x1 - x0)
-    y = f0 + np.where(outside, 0, x - x0) * ((f1 - f0) / width)
+    with np.errstate(invalid="ignore"):
+        rise = f1 - f0
+    lost = ~np.isfinite(rise) & ((x == x0) | (x == x1))  # at a point, and 0 * inf would be NaN
+    y = (np.where(lost & (x == x1), f1, f0)
+         + np.where(outside, 0, x - x0) * (np.where(lost, 0, rise) / width))
     return np.where(below, fp[0] if left is None else left, np.where(above, fp[-1] if right is None else right, y))
 
 

@@ -92,8 +92,8 @@ def _apart(v, w, what, zero=False):
 
 
 def _noise(g):
-    """What counts as 0 beside ``g``."""
-    return _eps(g) ** 0.5 * np.linalg.matrix_norm(g, keepdims=True) + _eps(g)
+    """What counts as 0 beside ``g``, and beside 1: a gradient that is 0 in theory is rounding of larger numbers."""
+    return _eps(g) ** 0.5 * np.maximum(np.linalg.matrix_norm(g, keepdims=True), 1)
 
 
 def _refuse_phase(x, noise):
@@ -380,9 +380,11 @@ def _svdvals(x):
 
 # ---- least squares ----
 def _pinv_rule(g, y, a, rcond=None, rtol=None):
-    """Golub and Pereyra 1973."""
-    left, right = g.mT @ y @ _h(y), _h(y) @ y @ g.mT
-    return (left - a @ (y @ left) + right - (right @ y) @ a).conj() - y.mT @ g @ y.mT
+    """Golub and Pereyra 1973. Its products are as large as ``a``, or as the smaller of the two squares."""
+    if a.shape[-2] < a.shape[-1]:
+        return _pinv_rule(g.mT, y.mT, a.mT).mT
+    left, right = g.mT @ (y @ _h(y)), _h(y) @ (y @ g.mT)
+    return (left - a @ (y @ left) + right - right @ (y @ a)).conj() - y.mT @ (g @ y.mT)
 
 
 rule(np.linalg.pinv, _pinv_rule)  # of constant rank
@@ -415,7 +417,12 @@ def _tensorinv(a, ind=2):
 
 
 # ---- norms ----
-@composite(np.linalg.vector_norm)  # 0 at 0
+def _extreme(x, ord, **how):
+    """The largest or, for a negative ``ord``, the smallest; of nothing the largest is 0, as NumPy."""
+    return (np.min if ord < 0 else np.max if x.size else np.sum)(x, **how)
+
+
+@composite(np.linalg.vector_norm)  # 0 at 0, and so is every higher derivative
 def _vector_norm(x, axis=None, keepdims=False, ord=2):
     if isinstance(ord, str):
         raise ValueError(f"Invalid norm order {ord!r} for vectors")
@@ -425,11 +432,11 @@ def _vector_norm(x, axis=None, keepdims=False, ord=2):
         total = np.sum(_real(x * x.conj()), **how)
         flat = total == 0
         return np.where(flat, 0, np.sqrt(np.where(flat, 1, total)))
-    x = np.linalg.vector_norm(x, axis=()) if x.dtype.kind == "c" else np.abs(x)
+    x = np.abs(x)
     if math.isinf(ord):
-        return (np.max if ord > 0 else np.min)(x, **how)
+        return _extreme(x, ord, **how)
     if ord in (0, 1):
-        return np.sum(x if ord else np.sign(x), **how)
+        return np.sum(x if ord else np.where(np.isnan(x), 1, np.sign(x)), **how)
     zero = x == 0
     total = np.sum(np.where(zero, 0, np.where(zero, 1, x) ** ord), **how)
     flat = total == 0 if ord > 0 else np.any(zero, **how)
@@ -442,10 +449,10 @@ def _matrix_norm(x, keepdims=False, ord="fro"):
         return np.linalg.vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in (2, -2, "nuc"):
         s = np.abs(np.linalg.svdvals(x))  # abs: the gradient at 0 is 0
-        y = np.sum(s, axis=-1) if ord == "nuc" else (np.max if ord > 0 else np.min)(s, axis=-1)
+        y = np.sum(s, axis=-1) if ord == "nuc" else _extreme(s, ord, axis=-1)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = np.linalg.vector_norm(x, axis=-2 if abs(ord) == 1 else -1, ord=1)
-        y = (np.max if ord > 0 else np.min)(sums, axis=-1)
+        y = _extreme(sums, ord, axis=-1)
     else:
         raise ValueError(f"Invalid norm order {ord!r} for matrices")
     return np.expand_dims(y, (-2, -1)) if keepdims else y

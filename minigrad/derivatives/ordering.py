@@ -2,6 +2,7 @@
 
 Who stands where is locally constant, a plain array of indices; what stands there is taken, which is linear. All sorting
 but `np.partition` is stable, so of equal elements it is known which one takes the gradient. NaN is the greatest number.
+Quantiles and the k best are taken out of a whole sorted axis: n log(n), where NumPy and PyTorch partition.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..graph import constants, rule
 from ..primitives import scatter_add
 from .basics import _extremum
-from .composed import composite
+from .composed import as_array, composite
 
 __all__ = ["cummax", "cummin", "kthvalue", "topk"]
 
@@ -35,6 +36,7 @@ def cummax(x, axis=-1):
 
     Source: torch.cummax.
     """
+    x = as_array(x)
     return _running(x, np.argsort(x, axis=axis, kind="stable"), axis)
 
 
@@ -43,7 +45,9 @@ def cummin(x, axis=-1):
 
     Source: torch.cummin.
     """
-    return _running(x, np.argsort(-1.0 * x, axis=axis, kind="stable"), axis)
+    x = as_array(x)
+    turned = np.negative(x) if x.dtype.kind in "fc" else np.invert(x)  # -1 - x: exact, and no -x of unsigned ones
+    return _running(x, np.argsort(turned, axis=axis, kind="stable"), axis)
 
 
 def _running(x, order, axis):
@@ -75,6 +79,7 @@ def topk(x, k, axis=-1, largest=True, sorted=True):
 
     sorted: they always are. Raises ValueError unless 0 <= k <= the axis' length. Source: torch.topk.
     """
+    x = as_array(x)
     n = x.shape[axis]
     if not 0 <= k <= n:
         raise ValueError(f"topk wants 0 <= k <= {n}, the length of axis {axis}, got k={k}")
@@ -88,6 +93,7 @@ def kthvalue(x, k, axis=-1, keepdims=False):
 
     Raises ValueError unless 1 <= k <= the axis' length. Source: torch.kthvalue.
     """
+    x = as_array(x)
     n = x.shape[axis]
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue wants 1 <= k <= {n}, the length of axis {axis}, got k={k}")
@@ -117,15 +123,17 @@ _places = {
 }
 
 
-def _quantile(function, skip_nan):
-    @composite(function)  # between two sorted values each takes its share; of equal ones, who stands there
-    def made(a, q, axis=None, *, method="linear", keepdims=False):
+def _order_statistics(quantile, percentile, median, skip_nan):
+    @composite(quantile)  # each of two neighbours takes its share; between two +inf, +inf (NumPy: NaN)
+    def _quantile(a, q, axis=None, *, method="linear", keepdims=False):
         q = q if isinstance(q, (int, float)) else np.asarray(q)
-        dtype = function(np.zeros(2, a.dtype), q, method=method).dtype  # NumPy's, and its errors
+        dtype = quantile(np.zeros(2, a.dtype), q, method=method).dtype  # NumPy's, and its errors
         axes = list(normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim))
         rest = [i for i in range(a.ndim) if i not in axes]
         n = math.prod(a.shape[i] for i in axes)
         rows = np.transpose(a, rest + axes).reshape(*(a.shape[i] for i in rest), n)
+        if n == 0 and skip_nan:
+            rows, n = np.pad(np.astype(rows, dtype), [(0, 0)] * len(rest) + [(0, 1)], constant_values=np.nan), 1
         order = np.argsort(rows, axis=-1, kind="stable")
         count = n - np.expand_dims(np.count_nonzero(np.isnan(rows), axis=-1), -1)
         place = np.minimum(np.maximum(_places[method](count, np.reshape(q, -1)), 0), count - 1)
@@ -138,35 +146,21 @@ def _quantile(function, skip_nan):
             y = np.where(share == 0, below, (1 - share) * below + share * above)
         kept = [1 if i in axes else m for i, m in enumerate(a.shape)] if keepdims else [a.shape[i] for i in rest]
         return np.moveaxis(y, -1, 0).reshape(*np.shape(q), *kept)
-    return made
+
+    @composite(percentile)
+    def _percentile(a, q, axis=None, *, method="linear", keepdims=False):
+        q = q / 100 if isinstance(q, (int, float)) else np.asarray(q) / 100
+        return quantile(a, q, axis, method=method, keepdims=keepdims)
+
+    @composite(median)  # of an even number, one half to each of the two in the middle; NaN of none
+    def _median(a, axis=None, *, keepdims=False):
+        a = np.astype(a, np.float64) if a.dtype == bool else a
+        y = np.nanquantile if a.size == 0 else quantile
+        return y(a, 0.5, axis, keepdims=keepdims)
 
 
-_quantile(np.quantile, skip_nan=False)
-_quantile(np.nanquantile, skip_nan=True)
-
-
-@composite(np.percentile)
-def _percentile(a, q, axis=None, *, method="linear", keepdims=False):
-    return np.quantile(a, _hundredth(q), axis, method=method, keepdims=keepdims)
-
-
-@composite(np.nanpercentile)
-def _nanpercentile(a, q, axis=None, *, method="linear", keepdims=False):
-    return np.nanquantile(a, _hundredth(q), axis, method=method, keepdims=keepdims)
-
-
-def _hundredth(q):
-    return q / 100 if isinstance(q, (int, float)) else np.asarray(q) / 100
-
-
-@composite(np.median)  # of an even number, one half to each of the two in the middle
-def _median(a, axis=None, *, keepdims=False):
-    return np.quantile(a, 0.5, axis, keepdims=keepdims)
-
-
-@composite(np.nanmedian)
-def _nanmedian(a, axis=None, *, keepdims=False):
-    return np.nanquantile(a, 0.5, axis, keepdims=keepdims)
+_order_statistics(np.quantile, np.percentile, np.median, skip_nan=False)
+_order_statistics(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
 
 
 # ---- counting ----
@@ -180,6 +174,8 @@ def _unique(ar, return_index=False, return_inverse=False, return_counts=False, a
 @composite(np.bincount)
 def _bincount(x, weights=None, minlength=0):
     counts = np.bincount(np.asarray(x), minlength=minlength)
+    if np.iscomplexobj(weights):
+        raise TypeError("np.bincount takes real weights: count with those of w.real and of w.imag")
     if weights is None:
         return counts
     if np.shape(weights) != np.shape(x):

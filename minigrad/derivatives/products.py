@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import string
@@ -146,10 +147,8 @@ def _cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(f"the cross product of Tensors is of vectors with 3 elements, not {a.shape[-1]} and "
                          f"{b.shape[-1]}: in the plane write a[0] * b[1] - a[1] * b[0]")
-    return np.moveaxis(np.einsum("ijk,...j,...k->...i", _SIGNS, a, b), -1, axisc)
-
-
-_SIGNS = np.cross(np.eye(3, dtype=np.int8)[:, None], np.eye(3, dtype=np.int8)).transpose(2, 0, 1)  # Levi-Civita's
+    y = np.roll(a, -1, -1) * np.roll(b, 1, -1) - np.roll(a, 1, -1) * np.roll(b, -1, -1)
+    return np.moveaxis(y, -1, axisc)
 
 
 @composite(np.linalg.cross)
@@ -160,6 +159,11 @@ def _linalg_cross(x1, x2, *, axis=-1):
 @composite(np.linalg.multi_dot)
 def _multi_dot(arrays):
     """einsum, which finds a good order, backward too."""
+    shapes = [np.shape(x) for x in arrays]
+    if len(shapes) < 2:
+        raise ValueError(f"np.linalg.multi_dot takes at least two arrays, not {len(shapes)}")
+    if any(a[-1:] != b[-2:][:1] for a, b in itertools.pairwise(shapes)):  # einsum would broadcast
+        raise ValueError(f"np.linalg.multi_dot: the shapes {', '.join(map(str, shapes))} do not fit together")
     terms = [string.ascii_letters[i:i + 2] for i in range(len(arrays))]
     if np.ndim(arrays[0]) == 1:
         terms[0] = terms[0][1]
@@ -171,6 +175,8 @@ def _multi_dot(arrays):
 @composite(np.linalg.matrix_power)
 def _matrix_power(a, n):
     """By squaring: about 2 log2(n) products."""
+    if a.ndim < 2 or a.shape[-2] != a.shape[-1]:
+        raise np.linalg.LinAlgError(f"np.linalg.matrix_power takes square matrices, not shape {a.shape}")
     n, a = operator.index(n), np.linalg.inv(a) if n < 0 else a
     y = 0 * a + np.eye(a.shape[-1], dtype=a.dtype) if n == 0 else None
     n = abs(n)

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..dispatch import primitive
 from ..graph import rule
 from .basics import keep
-from .composed import composite
+from .composed import as_array, composite
 
 __all__ = ["logcumsumexp", "logsumexp"]
 
@@ -56,7 +56,11 @@ if hasattr(np, "cumulative_sum"):  # NumPy >= 2.1
 
 
 # ---- log-sum-exp ----
-@primitive(lambda g, y, x, axis=None, keepdims=False: keep(g, x, axis) * np.exp(x - keep(_finite(y), x, axis)))
+def _softmax(g, y, x, axis):
+    return keep(g, x, axis) * np.exp(x - keep(np.where(y == -np.inf, 0, y), x, axis))
+
+
+@primitive(lambda g, y, x, axis=None, keepdims=False: _softmax(g, y, x, axis))
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))) along ``axis``, without overflow; -inf where all are -inf (the gradient is 0 there)."""
     top = _finite(np.max(np.real(x), axis=axis, keepdims=True))
@@ -133,25 +137,30 @@ def _slope(f, x, edge_order):
     real = np.finfo(f.dtype).dtype
     h = np.astype(np.diff(x) if np.ndim(x) else x * np.ones(n - 1), real)
     d = np.diff(f) / h
-    left, right, inside = d[..., :1], d[..., -1:], (h[:-1] * d[..., 1:] + h[1:] * d[..., :-1]) / (h[:-1] + h[1:])
+    left, right = d[..., :1], d[..., -1:]
+    inside = h[:-1] * d[..., 1:] + h[1:] * d[..., :-1] if np.ndim(x) else f[..., 2:] - f[..., :-2]
     if edge_order == 2:
         left = left + (left - d[..., 1:2]) * (h[0] / (h[0] + h[1]))
         right = right + (right - d[..., -2:-1]) * (h[-1] / (h[-1] + h[-2]))
-    return np.concatenate([left, inside, right], -1)
+    return np.concatenate([left, inside / (h[:-1] + h[1:]), right], -1)
 
 
 @composite(np.trapezoid)
 def _trapezoid(y, x=None, dx=1.0, axis=-1):
-    y = np.swapaxes(y, axis, -1)
+    y = as_array(y)
+    lead = (slice(None),) * normalize_axis_index(axis, y.ndim)
     if x is not None:
-        dx = np.diff(np.swapaxes(x, axis, -1) if np.ndim(x) > 1 else x)
-    return (dx * (y[..., 1:] + y[..., :-1])).sum(-1) / 2
+        dx = np.diff(x, axis=axis) if np.ndim(x) > 1 else np.diff(x).reshape(-1, *(1,) * (y.ndim - 1 - len(lead)))
+    return (dx * (y[(*lead, slice(1, None))] + y[(*lead, slice(-1))])).sum(axis) / 2
 
 
 # ---- means ----
 @composite(np.average)
 def _average(a, axis=None, weights=None, returned=False, *, keepdims=False):
-    shape, w = np.shape(a), np.ones_like(a) if weights is None else weights
+    if weights is None:
+        y = np.mean(a, axis=axis, keepdims=keepdims)
+        return (y, np.full(y.shape, np.size(a) / max(y.size, 1), y.dtype)) if returned else y
+    shape, w = np.shape(a), weights
     axes = normalize_axis_tuple(range(len(shape)) if axis is None else axis, len(shape))
     if np.shape(w) != shape:
         if axis is None or np.shape(w) != tuple(shape[i] for i in axes):
@@ -168,17 +177,27 @@ def _average(a, axis=None, weights=None, returned=False, *, keepdims=False):
 @composite(np.cov)
 def _cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None, *, dtype=None):
     x = np.concatenate([_variables(v, rowvar, dtype) for v in (m, y) if v is not None])
-    ddof = ddof if ddof is not None else 0 if bias else 1
-    w = np.ones(x.shape[1]) * (1 if fweights is None else fweights) * (1 if aweights is None else aweights)
+    ddof, n = ddof if ddof is not None else 0 if bias else 1, x.shape[1]
+    if ddof != int(ddof):
+        raise ValueError(f"np.cov: ddof is a whole number, not {ddof}")
+    for name, v in (("fweights", fweights), ("aweights", aweights)):
+        if v is not None and (np.shape(v) != (n,) or np.any(np.less(v, 0))):
+            raise ValueError(f"np.cov of {n} observations takes as many {name}, none negative: of shape ({n},), "
+                             f"not {np.shape(v)}")
+    if fweights is not None and np.any(np.not_equal(fweights, np.rint(fweights))):
+        raise TypeError("np.cov: fweights count, so they are whole numbers; others are aweights")
+    w = np.ones(n) * (1 if fweights is None else fweights) * (1 if aweights is None else aweights)
     w = np.astype(w, np.finfo(x.dtype).dtype)
     total = np.sum(w)
     centred = x - np.sum(x * w, axis=1, keepdims=True) / total
     lost = ddof if aweights is None or ddof == 0 else ddof * np.sum(w * aweights) / total
-    return np.squeeze(centred @ (centred * w).conj().T / (total - lost))
+    return np.squeeze(centred @ (centred * w).conj().T / np.maximum(total - lost, 0))
 
 
 def _variables(m, rowvar, dtype):
     """One row for each variable."""
+    if np.ndim(m) > 2:
+        raise ValueError(f"np.cov takes a matrix of observations, not shape {np.shape(m)}")
     x = np.reshape(m, (1, -1)) if np.ndim(m) < 2 else m if rowvar else np.transpose(m)
     return np.astype(x, np.result_type(x.dtype, np.float64) if dtype is None else dtype)
 

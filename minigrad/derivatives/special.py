@@ -35,8 +35,9 @@ def _of_scipy(*rules):
         def forward(*args):
             from scipy import special
             y = getattr(special, f.__name__)(*args)
-            if len(args) > 1:  # SciPy takes integers beside float32 for float64
-                y = y.astype(np.result_type(*args[:-1], np.asarray(args[-1]), np.float32), copy=False)
+            typed = [a for a in args if hasattr(a, "dtype")]
+            if typed and len(args) > 1:  # SciPy takes numbers and integers beside float32 for float64
+                y = y.astype(np.result_type(*typed, np.float32), copy=False)
             return y
         arguments = inspect.signature(f).parameters
         op = primitive(*(r or _unknown(f.__name__, a) for r, a in zip(rules, arguments)), broadcasts=True)(forward)
@@ -83,7 +84,7 @@ def erfc(x):
     """1 - erf(x), accurate where that is small."""
 
 
-@_of_scipy(lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)))
+@_of_scipy(lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)))  # of order n exact to eps x^(2 n) for large x
 def erfcx(x):
     """exp(x^2) erfc(x), without overflow."""
 
@@ -103,7 +104,7 @@ def erfcinv(x):
     """The y with erfc(y) = x, for 0 <= x <= 2."""
 
 
-@_of_scipy(lambda g, y, x: g * (1 - 2 * x * y))
+@_of_scipy(lambda g, y, x: g * (1 - 2 * x * y))  # of order n exact to eps x^(2 n) for large |x|
 def dawsn(x):
     """Dawson's integral, exp(-x^2) * integral of exp(t^2) from 0 to x."""
 
@@ -143,23 +144,23 @@ def log_expit(x):
     """log(sigmoid(x)), without overflow."""
 
 
-@_of_scipy(lambda g, y, x: g / (x * (1 - x)))  # infinite at 0 and 1
+@_of_scipy(lambda g, y, x: g / (x * (1 - x) * np.where(np.isnan(y), y, 1)))  # infinite at 0 and 1
 def logit(x):
     """log(x / (1 - x)), the inverse of sigmoid."""
 
 
-@_of_scipy(lambda g, y, x, a: g * np.log(_inside(x, a)), lambda g, y, x, a: g * (x / _inside(x, a)))  # 0 at (0, 0)
+@_of_scipy(lambda g, y, x, a: g * np.log(_off_edge(x, a)), lambda g, y, x, a: g * (x / _off_edge(x, a)))  # 0 at (0, 0)
 def xlogy(x, a):
     """x log(a), and 0 where x = 0."""
 
 
-@_of_scipy(lambda g, y, x, a: g * np.log1p(_inside(x, a, -1)),
-           lambda g, y, x, a: g * (x / (1 + _inside(x, a, -1))))  # 0 at (0, -1)
+@_of_scipy(lambda g, y, x, a: g * np.log1p(_off_edge(x, a, -1)),
+           lambda g, y, x, a: g * (x / (1 + _off_edge(x, a, -1))))  # 0 at (0, -1)
 def xlog1py(x, a):
     """x log(1 + a), and 0 where x = 0."""
 
 
-def _inside(x, a, edge=0):
+def _off_edge(x, a, edge=0):
     """``a``, but a number beyond the edge of the logarithm where x = 0 makes it count for nothing."""
     return np.where((x == 0) & (a <= edge), edge + 1, a)
 
@@ -170,13 +171,13 @@ def entr(x):
 
 
 @_of_scipy(lambda g, y, p, q: g * (_log_ratio(p, q) + 1),
-           lambda g, y, p, q: -g * (p / _inside(p, q)))  # 1 and 0 at (0, 0)
+           lambda g, y, p, q: -g * (p / _off_edge(p, q)))  # 1 and 0 at (0, 0)
 def rel_entr(p, q):
     """p log(p / q), and 0 where p = 0: a term of a Kullback-Leibler divergence."""
 
 
 @_of_scipy(lambda g, y, p, q: g * _log_ratio(p, q),
-           lambda g, y, p, q: g * (1 - p / _inside(p, q)))  # 0 and 1 at (0, 0)
+           lambda g, y, p, q: g * (1 - p / _off_edge(p, q)))  # 0 and 1 at (0, 0)
 def kl_div(p, q):
     """p log(p / q) - p + q, convex in both."""
 
@@ -192,15 +193,16 @@ def huber(delta, r):
     """r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2). Huber 1964."""
 
 
-@_of_scipy(lambda g, y, delta, r: g * np.square(r * r / (delta + _radius(delta, r))) / _radius(delta, r),
-           lambda g, y, delta, r: g * r * (delta / _radius(delta, r)))  # 0 at (0, 0)
+@_of_scipy(lambda g, y, delta, r:
+           g * np.square(r * r / (delta + not_zero(np.hypot(delta, r)))) / not_zero(np.hypot(delta, r)),
+           lambda g, y, delta, r: g * r * (delta / not_zero(np.hypot(delta, r))))  # 0 at (0, 0)
 def pseudo_huber(delta, r):
     """delta^2 (sqrt(1 + (r / delta)^2) - 1)."""
 
 
-def _radius(delta, r):
-    radius = np.hypot(delta, r)
-    return np.where(radius == 0, 1, radius)
+def not_zero(r):
+    """A divisor: ``r``, but inf where it is 0, so that what it divides is 0 there at every order."""
+    return np.where(r == 0, math.inf, r)
 
 
 # ---- gamma, beta ----
@@ -276,15 +278,38 @@ def betaln(a, b):
     """log |beta(a, b)|."""
 
 
-@_of_scipy(lambda g, y, n, k: g * y * (digamma(n + 1) - digamma(n - k + 1)),
-           lambda g, y, n, k: g * y * (digamma(n - k + 1) - digamma(k + 1)))
+@_of_scipy(lambda g, y, n, k: g * _choices_slope(y, k + 1, n - k + 1),
+           lambda g, y, n, k: g * (_choices_slope(y, n - k + 1, k + 1) - _choices_slope(y, k + 1, n - k + 1)))
 def binom(n, k):
     """The binomial coefficient of real numbers, gamma(n + 1) / (gamma(k + 1) gamma(n - k + 1))."""
 
 
-@_of_scipy(lambda g, y, z, m: g * y * (digamma(z + m) - digamma(z)), lambda g, y, z, m: g * y * digamma(z + m))
+def _choices_slope(y, a, b):
+    """The derivative in b of y = gamma(a + b - 1) / (gamma(a) gamma(b)), also at b = 0, -1, -2, ... where y is 0.
+
+    There 1 / gamma(b) is gamma(1 - b) sin(pi b) / pi, as in `_rgamma_slope`.
+    """
+    left, top = b < 0.5, a + b - 1
+    mirrored = np.where(left, 1 - b, b)
+    factor = digamma(top) - digamma(mirrored)
+    wave = np.cos(math.pi * b) + np.sin(math.pi * b) * factor * (1 / math.pi)
+    return np.where(left, beta(np.where(left, top, 1), np.where(left, mirrored, 1)) * wave, y * factor)
+
+
+@_of_scipy(lambda g, y, z, m: g * _poch_slope(y, z, m), lambda g, y, z, m: g * y * digamma(z + m))
 def poch(z, m):
     """The rising factorial gamma(z + m) / gamma(z)."""
+
+
+def _poch_slope(y, z, m):
+    """y (digamma(z + m) - digamma(z)), also at the poles z = 0, -1, -2, ..., of which z + m may be another one."""
+    def is_pole(x): return (x <= 0) & (x == np.floor(x))
+    both = is_pole(z) & is_pole(z + m)  # then m is whole and y a polynomial, up to its sign poch(1 - z - m, m)
+    one = is_pole(z) > both  # 1 / gamma(z) is 0 and has a slope
+    end, start = np.where(both, 1 - z - m, z + m), np.where(both, 1 - z, np.where(one, 1, z))
+    at = np.where(one, z, 1)
+    return y * digamma(end) + np.where(one, gamma(np.where(one, z + m, 1)) * _rgamma_slope(at, rgamma(at)),
+                                       -y * digamma(start))
 
 
 def _gamma_density(a, x):
@@ -387,9 +412,15 @@ def i0e(x):
     """exp(-|x|) i0(x)."""
 
 
-@_of_scipy(lambda g, y, x: g * ((i0e(x) + ive(2, x)) * 0.5 - np.sign(x) * y))
+@_of_scipy(lambda g, y, x: g * ((i0e(x) + _i2e(x)) * 0.5 - np.sign(x) * y))
 def i1e(x):
     """exp(-|x|) i1(x)."""
+
+
+def _i2e(x):
+    """ive(2, x), of which SciPy makes NaN for |x| > 1e9, there by the recurrence, which cancels for small x only."""
+    far = np.absolute(x) > 100
+    return np.where(far, i0e(x) - 2 * i1e(x) / np.where(far, x, 1), ive(2, np.where(far, 0, x)))
 
 
 @_of_scipy(None, lambda g, y, v, x:
@@ -429,7 +460,7 @@ def kve(v, x):
 
 
 # ---- exponential, sine and cosine integrals ----
-@_of_scipy(lambda g, y, x: g * np.exp(x) / x)
+@_of_scipy(lambda g, y, x: g * np.exp(0.5 * x) * (np.exp(0.5 * x) / x))  # in halves, which overflow no sooner than y
 def expi(x):
     """The principal value of the integral of exp(t) / t from -infinity to x."""
 
@@ -444,9 +475,14 @@ def expn(n, x):
     """The integral of exp(-x t) / t^n from 1 to infinity; n, a constant, is an integer of at least 0."""
 
 
-@_pair_of_scipy(lambda g, y, x: g * np.sinc(x * (1 / math.pi)), lambda g, y, x: g * np.cos(x) / x)
+@_pair_of_scipy(lambda g, y, x: np.where(np.isinf(x), 0, g) * np.sinc(_finite(x) * (1 / math.pi)),
+                lambda g, y, x: np.where(np.isinf(x), 0, g) * np.cos(_finite(x)) / x)  # 0 at infinity
 def sici(x):
     """The sine and cosine integrals: of sin(t) / t from 0 to x, and of -cos(t) / t from x to infinity."""
+
+
+def _finite(x):
+    return np.where(np.isinf(x), 1, x)
 
 
 @_pair_of_scipy(lambda g, y, x: g * hyp0f1(1.5, 0.25 * x * x), lambda g, y, x: g * np.cosh(x) / x)
@@ -459,7 +495,7 @@ def fresnel(x):
     """The Fresnel integrals, of sin(pi t^2 / 2) and of cos(pi t^2 / 2) from 0 to x."""
 
 
-@_of_scipy(lambda g, y, x: g * _spence_slope(x))
+@_of_scipy(lambda g, y, x: np.where(np.isinf(x), 0, g) * _spence_slope(_finite(x)))  # 0 at infinity
 def spence(x):
     """The dilogarithm of 1 - x, integral of log(t) / (1 - t) from 1 to x."""
 
@@ -498,16 +534,22 @@ def exp10(x):
     """10^x."""
 
 
-@_of_scipy(lambda g, y, x, lmbda: g * x ** (lmbda - 1),
-           lambda g, y, x, lmbda: g * 0.5 * np.square(np.log(x)) * hyp1f1(2, 3, lmbda * np.log(x)))
+@_of_scipy(lambda g, y, x, lmbda: g * x ** (lmbda - 1), lambda g, y, x, lmbda: g * _boxcox_slope(np.log, 0, x, lmbda))
 def boxcox(x, lmbda):
     """(x^lmbda - 1) / lmbda, and log(x) at lmbda = 0. Box & Cox 1964."""
 
 
 @_of_scipy(lambda g, y, x, lmbda: g * (1 + x) ** (lmbda - 1),
-           lambda g, y, x, lmbda: g * 0.5 * np.square(np.log1p(x)) * hyp1f1(2, 3, lmbda * np.log1p(x)))
+           lambda g, y, x, lmbda: g * _boxcox_slope(np.log1p, -1, x, lmbda))
 def boxcox1p(x, lmbda):
     """boxcox(1 + x, lmbda)."""
+
+
+def _boxcox_slope(log, edge, x, lmbda):
+    """The derivative in lmbda; at the edge, where y is -1 / lmbda if that is positive, no 0 * inf."""
+    edge = (x == edge) & (lmbda > 0)
+    t = log(np.where(edge, 1, x))
+    return np.where(edge, 1 / np.square(np.where(edge, lmbda, 1)), 0.5 * np.square(t) * hyp1f1(2, 3, lmbda * t))
 
 
 @_of_scipy(lambda g, y, x, lmbda: g * y / (1 + lmbda * x),
@@ -529,8 +571,24 @@ def lambertw(z, k=0, tol=1e-8):
     return special.lambertw(z, k, tol).astype(np.result_type(np.asarray(z), np.complex64))
 
 
-# ---- other names ----
-expit, psi, jn, yn, kn, sinc = sigmoid, digamma, jv, yv, kv, np.sinc
+# ---- of whole order, other names ----
+def yn(n, x):
+    """yv(n, x) for an integer order n. Raises ValueError for another one."""
+    return yv(_whole("yn", n), x)
+
+
+def kn(n, x):
+    """kv(n, x) for an integer order n. Raises ValueError for another one."""
+    return kv(_whole("kn", n), x)
+
+
+def _whole(name, n):
+    if np.any(n != np.floor(n)):
+        raise ValueError(f"{name}: the order n must be an integer, not {n}: {name[0]}v takes any real number")
+    return n
+
+
+expit, psi, jn, sinc = sigmoid, digamma, jv, np.sinc
 composites.update({f"scipy.special.{name}": function for name, function in {
-    "expit": sigmoid, "psi": digamma, "yn": yv, "kn": kv, "cbrt": np.cbrt, "exp2": np.exp2, "expm1": np.expm1,
-    "log1p": np.log1p, "round": np.rint}.items()})
+    "expit": sigmoid, "psi": digamma, "yn": yn, "kn": kn, "cbrt": np.cbrt, "exp2": np.exp2, "expm1": np.expm1,
+    "log1p": np.log1p, "round": np.rint, "_zeta": zeta, "_lambertw": lambertw}.items()})

@@ -51,7 +51,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta, without overflow; x itself where beta x > threshold, as PyTorch."""
     z = x if beta == 1 else beta * x
-    return np.where(z > threshold, x, np.logaddexp(z, 0) / beta)
+    return np.where(z > threshold, x, np.logaddexp(np.where(z > threshold, 0, z), 0) / beta)
 
 
 def logsigmoid(x: Tensor) -> Tensor:

@@ -121,14 +121,20 @@ def _transposed(name, n, input, weight, bias, stride, padding, output_padding, g
     kernel = weight.shape[2:]
     stride, dilation = _positive(stride, "stride", n), _positive(dilation, "dilation", n)
     padding, extra = _padding(padding, kernel, stride, dilation), _ints(output_padding, "output_padding", n)
-    if any(not 0 <= e < s for e, s in zip(extra, stride)):
-        raise ValueError(f"{name}: output_padding {output_padding} must be from 0 to less than the stride {stride}")
+    if any(not 0 <= e < max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ValueError(f"{name}: output_padding {output_padding} must be from 0 to less than the stride {stride} or "
+                         f"the dilation {dilation}")
     size = [(m - 1) * s + d * (k - 1) + 1 - sum(p) + e
             for m, s, d, k, p, e in zip(input.shape[2:], stride, dilation, kernel, padding, extra)]
     if min(size) < 1:
         raise ValueError(f"{name}: of input {input.shape} and kernel {kernel} the padding {padding} leaves {size}")
-    y = primitives.conv_input_grad(input, weight, shape=(input.shape[0], weight.shape[1] * groups, *size),
-                                   stride=stride, padding=padding, dilation=dilation, groups=groups)
+    cut = tuple((left, max(right - e, 0)) for (left, right), e in zip(padding, extra))
+    beyond = [e - p[1] if e - p[1] >= s else 0 for e, p, s in zip(extra, padding, stride)]  # where no window would end
+    inner = [m - b for m, b in zip(size, beyond)]
+    y = primitives.conv_input_grad(input, weight, shape=(input.shape[0], weight.shape[1] * groups, *inner),
+                                   stride=stride, padding=cut, dilation=dilation, groups=groups)
+    if any(beyond):
+        y = primitives.pad(y, pad_width=((0, 0), (0, 0), *((0, b) for b in beyond)))
     return y if bias is None else y + bias.reshape(-1, *(1,) * n)
 
 
@@ -143,7 +149,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """The adjoint of `conv2d`'s map, plus a bias: (N, C, H, W) with weight (C, O / groups, kH, kW) -> (N, O, H', W').
 
     H' = (H - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1: the size of an image of which that
-    convolution makes H. output_padding, less than the stride, says which one of them.
+    convolution makes H. output_padding, less than the stride (or the dilation), says which one of them.
     """
     return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..tensor import Tensor
 from .conv import IMAGES, _positive
 from .dense import _detach
-from .pooling import _adaptive_avg_pool, _along
+from .pooling import _adaptive_avg_pool
 
 # ---- resizing ----
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
@@ -27,8 +27,9 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
 
     mode: nearest, nearest-exact, area (adaptive average pooling), linear, bilinear or trilinear, and bicubic, as many
     axes as the name says. Pixel i covers [i, i + 1] of the image's length; with align_corners the centres of the first
-    and last pixels fall on each other instead. Where scale_factor is given, it is the scale, also when the size it
-    leads to had to be rounded down. Of the linear modes and bicubic a NaN or infinity spreads to its row and column.
+    and last pixels fall on each other instead. nearest-exact takes the pixel in which a new one's centre lies, nearest
+    the one in which its left edge lies. Where scale_factor is given, it is the scale, also when the size it leads to
+    had to be rounded down.
     """
     n = input.ndim - 2
     if n not in IMAGES:
@@ -52,9 +53,10 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
             at = np.clip(at, 0, old - 1)
         kernel, near = KERNELS["linear" if mode in LINEAR else "cubic"]
         pixels = np.floor(at)[:, None] + near
-        matrix = np.zeros((new, old))
-        np.add.at(matrix, (i[:, None], np.clip(pixels, 0, old - 1).astype(np.intp)), kernel(abs(at[:, None] - pixels)))
-        input = _along(input, matrix, axis)
+        weights = kernel(abs(at[:, None] - pixels)).astype(input.dtype)
+        pixels = np.clip(pixels, 0, old - 1).astype(np.intp)
+        input = sum(np.take(input, p, axis=axis) * w.reshape(-1, *(1,) * (input.ndim - 1 - axis))
+                    for p, w in zip(pixels.T, weights.T))
     return input
 
 

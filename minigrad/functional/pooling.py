@@ -99,11 +99,6 @@ def _adaptive(name, n, x, output_size):
     return _positive([m if k is None else k for m, k in zip(x.shape[2:], wanted)] + [*wanted[n:]], "output_size", n)
 
 
-def _edges(size, out):
-    i = np.arange(out)
-    return i * size // out, -(-(i + 1) * size // out)
-
-
 def _adaptive_avg_pool(name, n, x, output_size):
     out = _adaptive(name, n, x, output_size)
     for axis, (size, m) in enumerate(zip(x.shape[2:], out), 2):
@@ -112,16 +107,19 @@ def _adaptive_avg_pool(name, n, x, output_size):
         if size % m == 0:
             x = x.reshape(*x.shape[:axis], m, size // m, *x.shape[axis + 1:]).mean(axis=axis + 1)
             continue
-        first, last = (e[:, None] for e in _edges(size, m))
-        i = np.arange(size)
-        x = _along(x, ((first <= i) & (i < last)) / (last - first), axis)
+        (index, within), ones = _windows(size, m), (1,) * (x.ndim - 1 - axis)
+        taken = np.take(x, index.reshape(-1), axis=axis).reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1:])
+        total = np.where(within.reshape(*index.shape, *ones), taken, 0).sum(axis=axis + 1)
+        x = total / within.sum(axis=1, dtype=x.dtype).reshape(-1, *ones)
     return x
 
 
-def _along(x, matrix, axis):
-    """Multiply every line of ``x`` along ``axis`` with the matrix."""
-    matrix = matrix.astype(x.dtype)
-    return x @ matrix.T if axis == x.ndim - 1 else (x.swapaxes(axis, -1) @ matrix.T).swapaxes(axis, -1)
+def _windows(size, out):
+    """Each window's pixels as a row, all as long as the longest; shorter ones repeat their last, not ``within``."""
+    i = np.arange(out)
+    first, last = i * size // out, -(-(i + 1) * size // out)
+    index = first[:, None] + np.arange((last - first).max())
+    return np.minimum(index, last[:, None] - 1), index < last[:, None]
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
@@ -143,10 +141,9 @@ def _adaptive_max_pool(name, n, x, output_size):
     out = _adaptive(name, n, x, output_size)
     kernel = []
     for axis, (size, m) in enumerate(zip(x.shape[2:], out), 2):
-        first, last = _edges(size, m)
-        kernel.append(int((last - first).max()))
-        if size % m:  # lay the windows side by side, all as wide as the widest; shorter ones repeat their last
-            index = np.minimum(first[:, None] + np.arange(kernel[-1]), last[:, None] - 1)
+        index = _windows(size, m)[0]
+        kernel.append(index.shape[1])
+        if size % m:  # lay the windows side by side
             x = np.take(x, index.reshape(-1), axis=axis)
     window = {"kernel": tuple(kernel), "stride": tuple(kernel), "padding": ((0, 0),) * n, "dilation": (1,) * n}
     return primitives.max_pool(x, **window)

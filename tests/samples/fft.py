@@ -27,6 +27,7 @@ for key, by in ((np.fft.fftn, complex_normal), (np.fft.ifftn, complex_normal), (
     sample(key, (by, (2, 3, 4)), axes=(2, 0), norm="ortho")
     sample(key, (by, (2, 3, 4)), s=(3, 5), axes=(0, -1), norm="forward")
     sample(key, (by, (3, 4)), s=(-1, 3), axes=(0, 1))
+    sample(key, (by, (4, 3)), axes=(0, 0))
 for key, by in ((np.fft.fft2, complex_normal), (np.fft.ifft2, complex_normal), (np.fft.rfft2, normal),
                 (np.fft.irfft2, complex_normal)):
     sample(key, (by, (2, 3, 4)))

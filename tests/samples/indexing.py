@@ -51,7 +51,8 @@ for shape, values, obj, axis in (
         ((2, 3), (2,), [4, 0], None), ((2, 3), (3, 2), -1, 1), ((4,), (2,), slice(0, 4, 2), 0)):
     sample(np.insert, shape, values, obj=obj, axis=axis)
 for shape, repeats, axis in (((3,), 2, None), ((2, 3), 2, 1), ((2, 3), [1, 0, 2], -1), ((2, 3), [2, 1], 0),
-                             ((2, 2), 3, None), ((), 2, None), ((2, 3), 0, 0)):
+                             ((2, 2), 3, None), ((), 2, None), ((2, 3), 0, 0), ((2, 3), 1, 0),
+                             ((2, 3, 2), 3, -2), ((0, 3), 2, 1)):
     sample(np.repeat, shape, repeats=repeats, axis=axis)
 for shape, new in (((2, 3), (2, 2)), ((3,), (2, 4)), ((2, 2), 7), ((), (2,))):
     sample(np.resize, shape, new_shape=new)

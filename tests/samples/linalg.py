@@ -147,7 +147,7 @@ for shape in (*stacks, (3, 2), (2, 3), (2, 4, 2), (2, 2, 3), (3, 0), (0, 3)):
         sample(np.linalg.svdvals, (by, shape))
 
 # ---- least squares, tensors ----
-for shape in ((3, 3), (4, 2), (2, 4), (2, 3, 2), (1, 1), (2, 0), (0, 2, 3)):
+for shape in ((3, 3), (4, 2), (2, 4), (2, 3, 2), (2, 2, 3), (1, 1), (2, 0), (0, 2), (0, 2, 3)):
     for by in (regular, regular_complex):
         sample(np.linalg.pinv, (by, shape))
 sample(np.linalg.pinv, (regular, (4, 2)), rcond=1e-3)

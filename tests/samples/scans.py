@@ -48,6 +48,10 @@ for shape, how in (((5,), {}), ((2, 5), {"dx": 0.5}), ((5, 2), {"axis": 0}), ((1
 sample(np.trapezoid, (2, 5), points)
 sample(np.trapezoid, (5, 2), points, axis=0)
 sample(np.trapezoid, (2, 3), (2, 3), axis=0)
+sample(np.trapezoid, (2, 5, 3), points, axis=1)
+sample(np.trapezoid, (4, 2, 3), axis=-3, dx=0.5)
+sample(np.trapezoid, (4, 2, 3), (4, 1, 1), axis=0)
+sample(np.trapezoid, (5, 2), points[:, None], axis=0)
 
 # ---- means ----
 calls[np.average] = lambda a, weights=None, **static: np.average(a, weights=weights, **static)

@@ -11,6 +11,7 @@ from .core import calls, complex_normal, sample
 for f in (np.hstack, np.vstack, np.dstack, np.column_stack):
     calls[f] = lambda *xs, f=f: f(xs)
 calls[np.block] = lambda *xs: np.block([[xs[0], xs[1]], [xs[2], xs[3]]] if len(xs) == 4 else list(xs))
+calls[np.full_like] = lambda x, shape=None: np.full_like(x, x, shape=shape)
 calls[np.tile] = lambda A, reps: np.tile(A, reps)
 calls[np.reshape] = lambda x, shape, order="C": np.reshape(x, shape, order)
 
@@ -72,6 +73,9 @@ for how in ({}, {"indexing": "ij"}, {"sparse": True}, {"sparse": True, "indexing
     sample(np.meshgrid, (2,), (3,), (4,), **how)
     sample(np.meshgrid, (2,), **how)
     sample(np.meshgrid, (), (3,), **how)
+
+for shape, how in (((), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 2)}), ((3,), {})):
+    sample(np.full_like, shape, **how)
 
 # ---- sliding and polynomials ----
 for a, v in (((5,), (3,)), ((2,), (4,)), ((1,), (1,))):

@@ -44,7 +44,7 @@ binary = {
     **dict.fromkeys((S.inv_boxcox, S.inv_boxcox1p), (positive, lambda r, shape: 0.4 * inside(r, shape))),
 }
 by_order = {**dict.fromkeys((S.jv, S.iv), normal),  # the order first
-            **dict.fromkeys((S.yv, S.kv, S.kve, S.ive, S.expn), positive)}
+            **dict.fromkeys((S.yv, S.yn, S.kv, S.kn, S.kve, S.ive, S.expn), positive)}
 
 for key, by in unary.items():
     for shape in SHAPES:
@@ -70,6 +70,9 @@ for x in (0.0, 1e-9, -1e-4, 0.3, 5.0, -20.0):
     sample(S.inv_boxcox, np.array([0.5]), np.array([x if x > -1 else -1.5]))
     sample(S.boxcox, np.array([0.5]), np.array([x]))
     sample(S.log_ndtr, np.array([x]))
+sample(S.binom, np.array([2.0, 3.0, 5.0, 2.5]), np.array([3.0, 6.0, -1.0, 4.75]))
+sample(S.poch, np.zeros(2), np.array([2.0, 4.5]))
+sample(S.i1e, np.array([0.0, 99.0, -101.0]))
 for x in (0.0, 0.5, -30.0, 30.0):
     sample(S.log_expit, np.array([x]))
 

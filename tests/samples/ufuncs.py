@@ -35,7 +35,7 @@ for key, (by_a, by_b) in binary.items():
         sample(key, (by_a, a), (by_b, b))
 for key in (np.arcsinh, np.arccosh, np.arctanh, np.sinc, np.angle, np.nan_to_num, np.real_if_close):
     sample(key, (complex_normal, (2, 3)))
-for x in (0.0, 1e-9, 1e-4, 0.1, -1.0, 7.3):
+for x in (0.0, 1e-9, 1e-4, 0.1, -0.999, -1.0, 1.001, 7.3):
     sample(np.sinc, np.array([x]))
 sample(np.angle, (complex_normal, (3,)), deg=True)
 sample(np.real_if_close, (complex_normal, (3,)), tol=1e9)
