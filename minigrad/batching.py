@@ -264,7 +264,7 @@ batching(np.nanmax, np.nanmin, logsumexp)(over_axes)
 batching(np.concatenate, np.take_along_axis, indexing.add_along_axis)(along(0))
 batching(np.argsort, np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, scans.logcumsumexp)(along(-1))
 batching(np.cumsum, np.cumprod)(along(None))
-batching(np.real, np.imag, np.fix, np.round, np.around, np.sinc, np.i0, np.nan_to_num, special.sigmoid,
+batching(np.real, np.imag, np.round, np.around, np.sinc, np.i0, np.nan_to_num, special.sigmoid,
          special.lambertw)(elementwise)
 
 

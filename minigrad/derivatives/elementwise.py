@@ -24,7 +24,6 @@ rule(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), None)
 rule(np.copysign, lambda g, y, a, b: g * np.sign(a) * np.copysign(1, b), zero)  # 0 at a = 0
 rule(np.heaviside, zero, lambda g, y, x, h: np.where(x == 0, g, 0))
 rule(np.nextafter, lambda g, y, a, b: g, zero)
-rule(np.fix, zero)
 for rounded in (np.round, np.around):
     rule(rounded, lambda g, y, x, decimals=0: zero(g))
 
@@ -37,6 +36,11 @@ def _float_power(a, b):
 @composite(np.divmod)
 def _divmod(a, b):
     return np.floor_divide(a, b), np.remainder(a, b)
+
+
+@composite(np.fix)
+def _fix(x):
+    return np.trunc(x)
 
 
 @composite(np.modf)

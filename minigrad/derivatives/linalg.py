@@ -316,8 +316,10 @@ def _eig_rule(g, y, a):
 
 @primitive(_eig_rule)
 def _eig(a):
-    """The eigenvalues and, below them, the eigenvectors."""
+    """The eigenvalues and, below them, the eigenvectors: complex only where they have to be, in every NumPy (2.5)."""
     w, v = np.linalg.eig(a)
+    if a.dtype.kind != "c" and not np.any(np.imag(w)):
+        w, v = np.real(w), np.real(v)
     return np.concatenate([w[..., None, :], v], -2)
 
 

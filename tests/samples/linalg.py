@@ -68,6 +68,17 @@ def phased(f):
     return call
 
 
+def real_if_it_can_be(f):
+    """Of a real array NumPy 2.5 gives complex eigenvalues even where all are real; a Tensor's are real there."""
+    def call(a):
+        parts = f(a)
+        real = isinstance(a, np.ndarray) and a.dtype.kind == "f" and not np.any(np.imag(np.linalg.eigvals(a)))
+        if isinstance(parts, tuple):
+            return tuple(np.real(p) if real else p for p in parts)
+        return np.real(parts) if real else parts
+    return call
+
+
 def _svd(a, **static):
     if not static.get("compute_uv", True):
         return np.linalg.svd(a, **static)
@@ -78,7 +89,8 @@ def _svd(a, **static):
 calls.update({
     np.linalg.cholesky: of_hermitian(np.linalg.cholesky), np.linalg.eigvalsh: of_hermitian(np.linalg.eigvalsh),
     np.linalg.eigh: of_hermitian(phased(np.linalg.eigh)), L._eigh: of_hermitian(L._eigh),
-    np.linalg.eig: phased(np.linalg.eig), np.linalg.svd: _svd,
+    np.linalg.eig: phased(real_if_it_can_be(np.linalg.eig)), np.linalg.svd: _svd,
+    np.linalg.eigvals: real_if_it_can_be(np.linalg.eigvals),
     np.linalg.multi_dot: lambda *xs: np.linalg.multi_dot(xs)})
 
 # ---- inverse, solve, determinant ----

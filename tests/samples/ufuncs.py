@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from .core import apart, between, complex_normal, inside, nonzero, normal, ones_and_twos, positive, sample
+from .core import apart, between, calls, complex_normal, inside, nonzero, normal, ones_and_twos, positive, sample
 
 SHAPES = ((), (3,), (2, 1, 3), (0, 2))
 PAIRS = (((2, 3), (2, 3)), ((3, 1), (4,)), ((), (3,)), ((2, 1, 3), ()), ((0, 3), (3,)))
@@ -14,6 +16,13 @@ def above_one(r, shape):
     return r.uniform(1.2, 3, shape)
 
 
+def _fix(x):
+    with warnings.catch_warnings():  # NumPy 2.5 would rather have np.trunc
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.fix(x)
+
+
+calls[np.fix] = _fix
 unary = {
     **dict.fromkeys((np.arcsinh, np.degrees, np.rad2deg, np.radians, np.deg2rad, np.sinc, np.i0, np.angle,
                      np.nan_to_num, np.real_if_close), normal),
