@@ -1,4 +1,4 @@
-"""The command line: ``minigrad train``, ``predict`` and ``graph``, each of which is also a few lines of Python.
+"""The command line: ``minigrad train``, ``predict``, ``graph``, ``compare``: each is also a few lines of Python.
 
 train::
 
@@ -17,6 +17,12 @@ graph::
     model, batch = models.mlp(), Tensor(np.zeros((2, 1, 28, 28), np.float32))
     loss = functional.cross_entropy(model(batch), np.array([0, 1]))
     viz.save(viz.draw(loss, model), "graph")
+
+compare::
+
+    runs = theatre.race(functions.by_name("bowl"), ["sgd", "momentum", "adam"])
+    theatre.write(runs, "runs/compare-bowl")
+    print(theatre.table(runs))
 """
 
 from __future__ import annotations
@@ -45,6 +51,7 @@ EPOCHS = {"mnist": {"mlp": 5, "cnn": 3}, "digits": {"mlp": 15, "cnn": 15}}
 BATCH_SIZE = {"mnist": 128, "digits": 32}
 AUGMENT = {"mnist": 1, "digits": 0}
 SCHEDULES = ("constant", "linear", "cosine", "onecycle")
+COMPARED = "sgd,momentum,nag,adagrad,rmsprop,adadelta,adam"
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -168,7 +175,11 @@ def _complete(settings, name):
             settings[key] = value
     if settings["lr"] is None:
         import inspect
-        settings["lr"] = inspect.signature(optim.by_name(optimizer)).parameters["lr"].default
+        lr = inspect.signature(optim.by_name(optimizer)).parameters.get("lr")
+        if lr is None:
+            raise ValueError(f"--optimizer {optimizer} has no learning rate, and this command's schedules need one: "
+                             "use it in three lines of Python, train.fit(model, data, optimizer)")
+        settings["lr"] = lr.default
 
 
 def _split(everything, settings):
@@ -264,10 +275,31 @@ def _graph(options) -> int:
     return 0
 
 
+# ---- compare ----
+def _compare(options) -> int:
+    from . import viz
+    from .viz import functions, theatre
+    function = functions.by_name(options.function)
+    names = [name.strip() for name in options.optimizers.split(",") if name.strip()]
+    runs = theatre.race(function, names, options.steps, options.seed)
+    folder = Path(options.out or Path("runs") / f"compare-{function.name}")
+    least = " or ".join(f"({x:.6g}, {y:.6g})" for x, y in function.minima)
+    least = f"least at {least}" if least else "without a lower bound"
+    _say(f"{function.name}: {function.formula} from {function.start}, {least}\n\n{theatre.table(runs)}\n")
+    try:
+        theatre.write(runs, folder, options.dark)
+    except viz.MissingExtra as error:
+        _say(str(error))
+    written = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    _say(textwrap.fill(f"written to {folder}: {written}", 79, subsequent_indent="  ", break_on_hyphens=False))
+    return 0
+
+
 # ---- arguments ----
 def _parser():
     parser = argparse.ArgumentParser(
-        "minigrad", description="Train small networks on handwritten digits, use them, and look at their graphs.",
+        "minigrad", description="Train small networks on handwritten digits, use them, look at their graphs, compare "
+                                "optimizers.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""examples:
   minigrad train                          an MLP on MNIST, or on scikit-learn's digits where MNIST is out of reach
@@ -276,6 +308,7 @@ def _parser():
   minigrad train --resume runs/nag --epochs 10
   minigrad predict runs/nag/model.safetensors seven.png test:17
   minigrad graph --model cnn --out cnn.svg
+  minigrad compare --function rosenbrock --optimizers sgd:0.001,adam,conjugate-gradient --steps 200
 
 MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     version = f"minigrad {__version__} (NumPy {np.__version__}, Python {platform.python_version()})"
@@ -307,6 +340,17 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add = _command(commands, "graph", _graph, "draw the graph of a model's loss")
     add("--model", default="mlp", help="mlp, cnn, or a file that minigrad train wrote; default: mlp")
     add("--out", default="graph.svg", metavar="FILE", help=".svg, .png, .pdf or .dot; default: graph.svg")
+    add = _command(commands, "compare", _compare, "draw the paths of optimizers over a function of two variables")
+    add("--function", default="bowl", metavar="NAME",
+        help="bowl, saddle, monkey-saddle, plateau, rosenbrock, beale, himmelblau, rastrigin, double-well or "
+             "ill-conditioned; default: bowl")
+    add("--optimizers", default=COMPARED, metavar="NAMES",
+        help="with commas between; name:rate sets a learning rate, else the function's own or the best of a few is "
+             f"taken; also of optim.classical; default: {COMPARED}")
+    add("--steps", type=_count, help="each function has its own default")
+    add("--seed", type=_seed, default=0, help="of optimizers that add noise; default: 0")
+    add("--dark", action="store_true", help="light on dark")
+    add("--out", metavar="DIR", help="default: runs/compare-FUNCTION")
     return parser
 
 

@@ -14,6 +14,7 @@ import pytest
 import minigrad
 from minigrad import checkpoint, cli, data, images, models, train
 from minigrad.cli import main
+from minigrad.viz import functions, theatre
 
 pytest.importorskip("sklearn")
 QUICK = ["train", "--data", "digits", "--epochs", "2"]
@@ -166,6 +167,12 @@ def test_a_loss_that_explodes_is_an_error_of_one_line(here, capsys):
     (["predict", "file", "test:0"], "ends in .safetensors or .npz"),
     (["graph", "--out", "g.gif"], "ends in .svg, .png, .pdf or .dot"),
     (["graph", "--model", "resnet"], "no model called 'resnet'; there are mlp, cnn"),
+    (["compare", "--function", "hill"], "no function called 'hill'; there are bowl, saddle"),
+    (["compare", "--optimizers", "sgd,nope"], "no optimizer called 'nope'; there are "),
+    (["compare", "--optimizers", ","], "no optimizer was named"),
+    (["compare", "--optimizers", "sgd:-1"], "lr must be finite and at least 0, got -1"),
+    (["compare", "--optimizers", "fista"], "FISTA needs prox, which bowl does not have"),
+    (["compare", "--steps", "1", "--out", "file/x"], "file/x/table.csv"),
 ])
 def test_errors_are_one_line(here, capsys, arguments, message):
     (here / "file").write_text("in the way")
@@ -185,7 +192,8 @@ def test_a_damaged_run_is_told(here, capsys, run):
 
 @pytest.mark.parametrize("arguments", [["fly"], ["train", "--lr", "-1"], ["train", "--lr", "nan"],
                                        ["train", "--epochs", "0"], ["train", "--optimizer", "nope"],
-                                       ["train", "--batch-size", "many"], ["train", "--validation", "1"], ["predict"]])
+                                       ["train", "--batch-size", "many"], ["train", "--validation", "1"], ["predict"],
+                                       ["compare", "--steps", "0"], ["compare", "--seed", "x"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -256,6 +264,36 @@ def test_predict_works_with_the_last_state_too_but_not_with_other_models(run, he
     np.save("blank.npy", np.ones((28, 28)))
     assert main(["predict", str(run / "model.safetensors"), "blank.npy"]) == 1
     assert "blank.npy: there is no digit in this image" in one_line_error(capsys)
+
+
+# ---- compare ----
+def test_compare_draws_and_tells_what_three_lines_of_python_do(here, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("PIL")
+    assert main(["compare", "--function", "double_well", "--optimizers", "sgd, Adam:0.5,steepest-descent", "--steps",
+                 "8", "--dark"]) == 0
+    out = capsys.readouterr().out
+    runs = theatre.race(functions.by_name("double-well"), ["sgd", "adam:0.5", "steepest-descent"], 8)
+    assert out.startswith("double-well: (x² − 1)² + 0.3x + y² from (1.8, 1.0), least at (-1.03558, 0)\n\n")
+    assert theatre.table(runs) in out
+    assert "written to runs/compare-double-well: loss.png paths.gif paths.png" in out
+    names = {p.name for p in (here / "runs/compare-double-well").iterdir()}
+    assert names == {"table.csv", "paths.png", "side-by-side.png", "loss.png", "rates.png", "paths.gif"}
+    theatre.to_csv(runs, "again.csv")
+    assert (here / "again.csv").read_bytes() == (here / "runs/compare-double-well/table.csv").read_bytes()
+
+
+def test_compare_is_the_lecture_by_default_and_works_without_matplotlib(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["compare", "--out", "c"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.endswith("30         30")]
+    assert [row[0].lower() for row in rows] == cli.COMPARED.split(",")
+    assert rows[0][1:4] == ["0.95", "-0.350393", "0.084782317"]
+    assert 'matplotlib is needed for pictures: pip install "minigrad[plot]"' in out
+    assert "written to c: table.csv" in out
+    assert main(["compare", "--function", "saddle", "--optimizers", "sgd", "--out", "s"]) == 0
+    assert "saddle: x² − y² from (-1.5, 0.001), without a lower bound" in capsys.readouterr().out
 
 
 # ---- graph, and the program itself ----
@@ -368,3 +406,8 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "p.png").write_bytes(b"x")
     with pytest.raises(ImportError, match=r'needs pillow: pip install "minigrad\[image\]"'):
         images.read(tmp_path / "p.png")
+
+
+def test_an_optimizer_without_a_learning_rate(capsys, tmp_path):
+    assert main(["train", "--data", "digits", "--optimizer", "cocob", "--out", str(tmp_path / "run")]) != 0
+    assert "cocob has no learning rate" in capsys.readouterr().err

@@ -14,6 +14,7 @@ PROMISES = {
     "02_xor": "predictions [0. 1. 1. 0.]",
     "03_mnist_mlp": "epoch 2  loss",
     "04_mnist_cnn": "most often taken for another",
+    "05_optimizers": "conjugate gradients, step 2: [0. 0.]",
 }
 
 

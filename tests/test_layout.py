@@ -91,7 +91,7 @@ def test_import_loads_numpy_only():
 
 def test_import_is_quick():
     code = "import time, numpy; start = time.perf_counter(); import minigrad; print(time.perf_counter() - start)"
-    assert min(float(run(code)) for _ in range(4)) < 0.2  # beyond NumPy's own
+    assert min(float(run(code)) for _ in range(4)) < 0.25  # beyond NumPy's own
 
 
 # ---- what is documented ----

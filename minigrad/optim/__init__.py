@@ -1,12 +1,120 @@
 """Optimizers: each is its paper's formula in a shell that owns the loop, the groups, the hooks and the state."""
 
-from .adam import Adam
-from .adaptive import Adadelta, Adagrad, RMSprop
-from .momentum import NAG, SGD, Momentum
+from . import classical, regularizers, schedules
+from .adam import Adam, Adamax, AdamaxW, AdamW, AMSGrad, NAdam, NAdamW, RAdam, SparseAdam
+from .adam_variants import (
+    ADOPT,
+    SWATS,
+    AcProp,
+    AdaBelief,
+    AdaBound,
+    AdaMod,
+    AdamP,
+    Adan,
+    AdEMAMix,
+    AMSBound,
+    Apollo,
+    DiffGrad,
+    OptimisticAdam,
+    QHAdam,
+    SimplifiedAdEMAMix,
+    Yogi,
+)
+from .adaptive import MADGRAD, SM3, A2GradExp, A2GradInc, A2GradUni, Adadelta, Adafactor, Adagrad, Ftrl, LaProp, RMSprop
+from .layerwise import LAMB, LARS, Fromage, NovoGrad
+from .matrix import SOAP, Muon, Shampoo
+from .momentum import ASGD, GD, NAG, PID, QHM, SGD, SGDP, SGDW, AccSGD, AggMo, Momentum, NoisySGD, OptimisticGD
 from .optimizer import Optimizer, clip_grad_norm_, clip_grad_value_, clip_norm, clip_value
+from .regularizers import (
+    elastic_net,
+    gradient_penalty,
+    l1_penalty,
+    l2_penalty,
+    max_norm_,
+    non_negative_,
+    orthogonal_penalty,
+    unit_norm_,
+    weight_noise,
+)
+from .schedules import (
+    SGDR,
+    SWALR,
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialDecay,
+    ExponentialLR,
+    HyperSchedule,
+    InverseSqrtLR,
+    InverseTimeDecay,
+    LambdaLR,
+    LinearLR,
+    LRRange,
+    LRScheduler,
+    MultiplicativeLR,
+    MultiStepLR,
+    Noam,
+    OneCycleLR,
+    PiecewiseConstant,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepDecay,
+    StepLR,
+    WarmupConstant,
+    WarmupCosine,
+    WarmupExponential,
+    WarmupLinear,
+    lr_find,
+)
+from .sign import Lion, Rprop, SignSGD, Signum
+from .stepfree import COCOB, DAdaptAdamW, DoG, DoWG, MoMo, MoMoAdam, PolyakSGD, Prodigy
+from .wrappers import (
+    EMA,
+    SAM,
+    SWA,
+    Accumulate,
+    AveragedModel,
+    GaLore,
+    GradientNoise,
+    Lookahead,
+    Ranger,
+    RangerQH,
+    RangerVA,
+    ScheduleFree,
+    SkipNonFinite,
+    WeightDecay,
+    Wrapper,
+    centralize,
+    clip_adaptive,
+    freeze,
+    no_decay,
+    private_gradients,
+    unfreeze,
+    update_bn,
+    zero_nans,
+)
 
-__all__ = ["NAG", "SGD", "Adadelta", "Adagrad", "Adam", "Momentum", "Optimizer", "RMSprop", "by_name",
-           "clip_grad_norm_", "clip_grad_value_", "clip_norm", "clip_value"]
+__all__ = [
+    "ADOPT", "ASGD", "COCOB", "EMA", "GD", "LAMB", "LARS", "MADGRAD", "NAG", "PID", "QHM", "SAM", "SGD", "SGDP",
+    "SGDR", "SGDW", "SM3", "SOAP", "SWA", "SWALR", "SWATS", "A2GradExp", "A2GradInc", "A2GradUni", "AMSBound",
+    "AMSGrad", "AcProp", "AccSGD", "Accumulate", "AdEMAMix", "AdaBelief", "AdaBound", "AdaMod", "Adadelta",
+    "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo",
+    "AveragedModel", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts",
+    "CyclicLR", "DAdaptAdamW", "DiffGrad", "DoG", "DoWG", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl",
+    "GaLore", "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "LRRange", "LRScheduler",
+    "LaProp", "LambdaLR", "LinearLR", "Lion", "Lookahead", "MoMo", "MoMoAdam", "Momentum", "MultiStepLR",
+    "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Noam", "NoisySGD", "NovoGrad", "OneCycleLR", "OptimisticAdam",
+    "OptimisticGD", "Optimizer", "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy", "QHAdam", "RAdam",
+    "RMSprop", "Ranger", "RangerQH", "RangerVA", "ReduceLROnPlateau", "Rprop", "ScheduleFree", "SequentialLR",
+    "Shampoo", "SignSGD", "Signum", "SimplifiedAdEMAMix", "SkipNonFinite", "SparseAdam", "StepDecay", "StepLR",
+    "WarmupConstant", "WarmupCosine", "WarmupExponential", "WarmupLinear", "WeightDecay", "Wrapper", "Yogi",
+    "by_name", "centralize", "classical", "clip_adaptive", "clip_grad_norm_", "clip_grad_value_", "clip_norm",
+    "clip_value", "elastic_net", "freeze", "gradient_penalty", "l1_penalty", "l2_penalty", "lr_find", "max_norm_",
+    "no_decay", "non_negative_", "orthogonal_penalty", "private_gradients", "regularizers", "schedules", "unfreeze",
+    "unit_norm_", "update_bn", "weight_noise", "zero_nans"]
 
 
 def by_name(name: str) -> type[Optimizer]:

@@ -199,6 +199,8 @@ class Optimizer:
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave, for the same parameters in the same order; ValueError if not."""
+        if "param_groups" not in state:
+            raise ValueError(f"this is no optimizer's state, it has {', '.join(map(str, state))}: is it a wrapper's?")
         sizes = [len(g["params"]) for g in self.param_groups]
         given = [len(g["params"]) for g in state["param_groups"]]
         if sizes != given:

@@ -1,0 +1,496 @@
+"""Optimizers on stage: their paths over a function of two variables, drawn, animated, tabled.
+
+    runs = theatre.race(functions.by_name("bowl"), ["sgd", "momentum", "adam"])
+    theatre.write(runs, "runs/bowl")
+    print(theatre.table(runs))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib
+import inspect
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import optim
+from ..checkpoint import replacing
+from ..optim import classical
+from ..random import default_generator
+from ..tensor import Parameter
+from .functions import Function
+from .training import MissingExtra, _figure, _write
+
+__all__ = ["RATES", "Run", "Theme", "animation", "descend", "gallery", "losses", "paths", "race", "rates",
+           "sensitivity", "table", "to_csv", "tuned", "write"]
+
+RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5))[:16]  # 0.0001 to 10
+FAR = 1e6  # a path that leads further out is over
+DOTS = 40  # steps that are marked on a path
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a picture: paths in those of Okabe & Ito that stand out from the paper, the function in grey."""
+
+    paper: str
+    ink: str
+    faint: str
+    low: str
+    high: str
+    colours: tuple[str, ...]
+
+
+LIGHT = Theme("#FFFFFF", "#222222", "#999999", "#FFFFFF", "#CFCFCF",
+              ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"))
+DARK = Theme("#15181B", "#E8E8E8", "#7C838A", "#15181B", "#454B51",
+             ("#56B4E9", "#E69F00", "#20C997", "#CC79A7", "#F0E442", "#FF7F50", "#FFFFFF"))
+MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")  # with seven colours, the 28 first runs are told apart
+
+
+@dataclass(frozen=True)
+class Run:
+    """One optimizer's way: where it was after each step, the value there, and how many gradients that had taken."""
+
+    function: Function
+    name: str
+    settings: dict
+    points: np.ndarray
+    losses: np.ndarray
+    evaluations: np.ndarray
+
+    @property
+    def label(self) -> str:
+        """The name, and the learning rate if there is one."""
+        rate = self.settings.get("lr")
+        return self.name if rate is None else f"{self.name} {rate:g}"
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """The loss above the lowest value there is; the loss itself where there is none."""
+        low = self.function.lowest
+        return self.losses if math.isinf(low) else np.maximum(self.losses - low, 0)
+
+
+# ---- running ----
+def descend(function: Function, name: str, steps: int | None = None, seed: int = 0, **settings) -> Run:
+    """Run the optimizer of this name, of `optim` or `optim.classical`, from the function's start.
+
+    settings go to its constructor; seed is for those that add noise. It ends early where the path leaves all bounds.
+    Raises ValueError for an unknown name and for an optimizer that needs more than a loss.
+    """
+    kind = _kind(name)
+    needs = [k for k, p in inspect.signature(kind).parameters.items() if k != "params" and p.default is p.empty
+             and p.kind is not p.VAR_KEYWORD and k not in settings]
+    if needs:
+        raise ValueError(f"{kind.__name__} needs {', '.join(needs)}, which {function.name} does not have")
+    w = Parameter(np.array(function.start, np.float64), name="w")
+    optimizer = kind([w], **settings)
+    count = 0
+
+    def closure():
+        nonlocal count
+        count += 1
+        optimizer.zero_grad()
+        loss = function(w[0], w[1])
+        loss.backward()
+        return loss
+    points, evaluations = [w.data.copy()], [0]
+    with np.errstate(all="ignore"), _seeded(seed):
+        for _ in range(function.steps if steps is None else steps):
+            try:
+                optimizer.step(closure)
+            except ArithmeticError:  # a line search without a bottom
+                break
+            if not (np.abs(w.data) < FAR).all():
+                break
+            points.append(w.data.copy())
+            evaluations.append(count)
+    points = np.array(points)
+    return Run(function, kind.__name__, settings, points, function(*points.T), np.array(evaluations))
+
+
+@contextlib.contextmanager
+def _seeded(seed):
+    """With the default generator's numbers of this seed; afterwards it goes on as if nothing had been drawn."""
+    chance = default_generator().bit_generator
+    before, chance.state = chance.state, np.random.default_rng(seed).bit_generator.state
+    try:
+        yield
+    finally:
+        chance.state = before
+
+
+def _kind(name):
+    try:
+        return classical.by_name(name)
+    except ValueError as error:
+        try:
+            return optim.by_name(name)
+        except ValueError as other:
+            raise ValueError(f"{other}; and {str(error).partition('there are ')[2]}") from None
+
+
+def _has_rate(kind):
+    finds_steps = issubclass(kind, classical.SteepestDescent) or kind.__module__.endswith(".stepfree")
+    return "lr" in inspect.signature(kind).parameters and not finds_steps
+
+
+def tuned(function: Function, name: str, steps: int | None = None) -> dict:
+    """The function's settings for this optimizer, else the one of `RATES` with the smallest mean loss on the way.
+
+    Rates that keep the path in the window come first. Where the function has no lower bound, the smallest rate that
+    leads out of the window downhill. Empty for an optimizer that finds its steps itself.
+    """
+    kind = _kind(name)
+    known = function.settings.get(kind.__name__.lower())
+    if known is not None or not _has_rate(kind):
+        return dict(known or {})
+    steps = function.steps if steps is None else steps
+    tries = [descend(function, name, steps, lr=rate) for rate in RATES]
+    if math.isinf(function.lowest):
+        bottom = function(*_grid(function)).min()
+        through = [run for run in tries if run.losses.min() < bottom]
+        return (through or [min(tries, key=lambda run: run.losses.min())])[0].settings
+    ceiling = function.lowest + 10 * (float(function(*function.start)) - function.lowest)
+
+    (left, right), (bottom, top) = function.window
+
+    def score(run):
+        x, y = run.points.T
+        inside = len(x) > steps and x.min() >= left and x.max() <= right and y.min() >= bottom and y.max() <= top
+        return len(x) <= steps, not inside, np.minimum(run.losses, ceiling).mean()
+    return min(tries, key=score).settings
+
+
+def race(function: Function, optimizers: Sequence[str], steps: int | None = None, seed: int = 0) -> list[Run]:
+    """A `Run` of each optimizer: a name, or name:rate. Rates that are not given are `tuned`'s."""
+    if not optimizers:
+        raise ValueError("race: no optimizer was named")
+    runs = []
+    for name in optimizers:
+        name, _, rate = name.partition(":")
+        settings = tuned(function, name, steps) if not rate else {
+            **function.settings.get(_kind(name).__name__.lower(), {}), "lr": _rate(name, rate)}
+        runs.append(descend(function, name, steps, seed, **settings))
+    return runs
+
+
+def _rate(name, text):
+    if "lr" not in inspect.signature(_kind(name)).parameters:
+        raise ValueError(f"{name}:{text}: {name} has no learning rate")
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{name}:{text}: the rate is not a number") from error
+
+
+def sensitivity(run: Run, rates: Sequence[float] = RATES) -> np.ndarray:
+    """The last gap (`Run.gaps`) of this run's optimizer and other settings at each rate; inf where it left bounds."""
+    steps, last = max(len(run.losses) - 1, run.function.steps), []
+    for rate in rates:
+        other = descend(run.function, run.name, steps, **{**run.settings, "lr": rate})
+        done = len(other.losses) > steps
+        last.append(other.gaps[-1] if done else math.inf)
+    return np.array(last)
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Where each run ended, with what value, after how many steps and gradients, as text."""
+    rows = [("optimizer", "lr", "x", "y", "loss", "steps", "gradients")]
+    rows += [(r["optimizer"], f"{r['lr']:g}" if r["lr"] != "" else "-", f"{r['x']:.8g}", f"{r['y']:.8g}",
+              f"{r['loss']:.4g}", str(r["steps"]), str(r["gradients"])) for r in map(_row, runs)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+                     .rstrip() for row in rows)
+
+
+def _row(run):
+    (x, y), loss = run.points[-1], run.losses[-1]
+    return {"function": run.function.name, "optimizer": run.name, "lr": run.settings.get("lr", ""), "x": float(x),
+            "y": float(y), "loss": float(loss), "steps": len(run.losses) - 1, "gradients": int(run.evaluations[-1])}
+
+
+def to_csv(runs: Sequence[Run], path: str | os.PathLike[str]) -> Path:
+    """The table with all digits, as a file."""
+    rows = [_row(run) for run in runs]
+    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return Path(path)
+
+
+def write(runs: Sequence[Run], folder: str | os.PathLike[str], dark: bool = False) -> list[Path]:
+    """The table, all pictures of these runs and the animation, into a folder; returns their paths.
+
+    Raises MissingExtra without matplotlib or Pillow; what does not need the missing one is there then.
+    """
+    folder = Path(folder)
+    written = [to_csv(runs, folder / "table.csv")]
+    for draw, name in ((paths, "paths.png"), (gallery, "side-by-side.png"), (losses, "loss.png"),
+                       (rates, "rates.png"), (animation, "paths.gif")):
+        written.append(draw(runs, folder / name, dark))
+    return written
+
+
+# ---- drawing ----
+def paths(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
+    """Every path over the function's contours, in one picture. Ring: the start. Star: the minima."""
+    theme = DARK if dark else LIGHT
+    figure, axes = _stage(runs, theme)
+    for i, run in enumerate(runs):
+        _path(axes, run, i, theme)
+    _legend(figure, axes, theme)
+    return _write(figure, path)
+
+
+def gallery(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
+    """The same, each path in a panel of its own, with the loss it ended at."""
+    theme, function = DARK if dark else LIGHT, runs[0].function
+    columns = min(len(runs), 4 if len(runs) > 6 or len(runs) == 4 else 3)
+    rows = math.ceil(len(runs) / columns)
+    width, height = _shape(function)
+    figure = _themed(3.3 * columns * max(width, 0.75), (3.3 * height + 0.35) * rows + 0.5, theme)
+    for i, run in enumerate(runs):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        _contours(axes, function, theme)
+        _path(axes, run, i, theme)
+        axes.set_title(f"{run.label}: {run.losses[-1]:.3g}", fontsize=10, color=theme.ink, loc="left")
+        axes.tick_params(labelsize=7)
+    figure.suptitle(f"{function.name}: {function.formula}, loss after {_steps(runs)} steps", fontsize=11,
+                    color=theme.ink)
+    return _write(figure, path)
+
+
+def losses(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
+    """The loss (above its lowest value) against steps and against gradient evaluations."""
+    theme, function = DARK if dark else LIGHT, runs[0].function
+    figure = _themed(10, 4.6, theme)
+    for k, (title, xs) in enumerate((("step", [np.arange(len(r.losses)) for r in runs]),
+                                     ("gradient evaluations", [r.evaluations for r in runs]))):
+        axes = figure.add_subplot(1, 2, k + 1)
+        for i, (run, x) in enumerate(zip(runs, xs)):
+            axes.plot(x, _floored(run.gaps), label=run.label, markevery=_every(run), **_look(i, theme))
+        if max(x[-1] for x in xs) > 4 * min(x[-1] for x in xs):
+            axes.set_xscale("log")
+        _axes(axes, theme, title)
+        _scale(axes, function, runs)
+    figure.suptitle(f"{function.name}: {_what(function).rstrip(',')}", fontsize=11, color=theme.ink)
+    _legend(figure, axes, theme)
+    return _write(figure, path)
+
+
+def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
+          grid: Sequence[float] = RATES) -> Path:
+    """How much the learning rate matters: each optimizer's last loss over a grid of rates. Ring: the run's own rate.
+
+    A curve ends where the path leaves all bounds. Optimizers that find their steps themselves are level lines.
+    """
+    theme, function = DARK if dark else LIGHT, runs[0].function
+    floor = function(*_grid(function)).min() if math.isinf(function.lowest) else 0
+    figure = _themed(7.4, 5, theme)
+    axes = figure.add_subplot()
+    for i, run in enumerate(runs):
+        look = _look(i, theme)
+        if "lr" not in run.settings and not _has_rate(_kind(run.name)):
+            axes.axhline(max(_floored(run.gaps[-1:])[0], floor), label=run.label, color=look["color"],
+                         linestyle=look["linestyle"])
+            continue
+        mine = run.settings.get("lr")
+        xs = sorted({*grid, *([] if mine is None else [mine])})
+        last = sensitivity(run, xs)
+        last = np.where(np.isfinite(last), np.maximum(_floored(last), floor), np.nan)
+        axes.plot(xs, last, label=run.name, **look)
+        if mine is not None:
+            axes.plot([mine], [last[xs.index(mine)]], "o", markersize=12, markerfacecolor="none", markeredgewidth=1.5,
+                      markeredgecolor=look["color"])
+    axes.set_xscale("log")
+    _axes(axes, theme, "learning rate (ring: the one in the other pictures)")
+    _scale(axes, function, runs)
+    figure.suptitle(f"{function.name}: {_what(function)} after {_steps(runs)} steps", fontsize=11, color=theme.ink)
+    _legend(figure, axes, theme)
+    return _write(figure, path)
+
+
+def animation(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False, frames: int = 60) -> Path:
+    """`paths` as a GIF that grows step by step, by Pillow (the extra ``image``)."""
+    try:
+        image = importlib.import_module("PIL.Image")
+    except ImportError as error:
+        raise MissingExtra('pillow is needed for the animation: pip install "minigrad[image]"') from error
+    theme = DARK if dark else LIGHT
+    figure, axes = _stage(runs, theme)
+    agg = importlib.import_module("matplotlib.backends.backend_agg")
+    figure.set_dpi(100)
+    canvas = agg.FigureCanvasAgg(figure)
+    lines = [_path(axes, run, i, theme) for i, run in enumerate(runs)]
+    counter = axes.text(0.985, 0.97, "", transform=axes.transAxes, ha="right", va="top", fontsize=10, color=theme.ink)
+    _legend(figure, axes, theme)
+    canvas.draw()  # the layout
+    picture = lambda: image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    palette = image.new("P", (1, 1))
+    palette.putpalette(_palette(theme))
+    moving = [artist for pair in lines for artist in pair] + [counter]
+    for artist in moving:
+        artist.set_animated(True)
+    figure.set_layout_engine("none")
+    canvas.draw()
+    background, shots = canvas.copy_from_bbox(figure.bbox), []
+    last = max(len(run.points) for run in runs) - 1
+    for step in sorted({round(k) for k in np.linspace(0, last, min(frames, last + 1))}):
+        canvas.restore_region(background)
+        for run, (line, head) in zip(runs, lines):
+            until = run.points[:step + 1]
+            line.set_data(*until.T)
+            head.set_data(*until[-1:].T)
+        counter.set_text(f"step {step}")
+        for artist in moving:
+            axes.draw_artist(artist)
+        shots.append(picture().quantize(palette=palette, dither=image.Dither.NONE))
+    path = Path(path)
+    with replacing(path) as beside:
+        shots[0].save(beside, format="GIF", save_all=True, append_images=shots[1:], loop=0, optimize=False,
+                      duration=[*[100] * (len(shots) - 1), 2000])
+    return path
+
+
+# ---- parts of pictures ----
+def _palette(theme):
+    """At most 256 colours for a GIF: the paths', the greys', and what lies between them at soft edges."""
+    from matplotlib.colors import to_rgb
+    def ramp(a, b, n):
+        return np.linspace(to_rgb(a), to_rgb(b), n)
+    ramps = [ramp(theme.low, theme.high, 32), ramp(theme.paper, theme.ink, 48), ramp(theme.high, theme.faint, 8)]
+    ramps += [ramp(colour, paper, 10) for colour in theme.colours for paper in (theme.low, theme.high)]
+    return (255 * np.concatenate(ramps)).round().astype(int).ravel().tolist()
+
+
+def _themed(width, height, theme):
+    figure = _figure(width, height)
+    figure.set_facecolor(theme.paper)
+    return figure
+
+
+def _shape(function):
+    """Width and height of a panel, at most 1 each: the window's own where that is neither flat nor thin."""
+    (left, right), (bottom, top) = function.window
+    ratio = (right - left) / (top - bottom)
+    ratio = ratio if 1 / 3 <= ratio <= 3 else 1.5
+    return (1.0, 1 / ratio) if ratio > 1 else (ratio, 1.0)
+
+
+def _stage(runs, theme):
+    function = runs[0].function
+    width, height = _shape(function)
+    width = 6.4 * max(width, 0.8)
+    rows = math.ceil(len(runs) / _columns(width, [run.label for run in runs]))
+    figure = _themed(width, 6 * height + 0.8 + 0.19 * rows, theme)
+    axes = figure.add_subplot()
+    _contours(axes, function, theme)
+    axes.set_title(f"{function.name}: {function.formula}\n{function.why}", fontsize=10, color=theme.ink, loc="left")
+    return figure, axes
+
+
+def _grid(function, n=201):
+    (left, right), (bottom, top) = function.window
+    return np.meshgrid(np.linspace(left, right, n), np.linspace(bottom, top, n))
+
+
+def _contours(axes, function, theme):
+    from matplotlib.colors import LinearSegmentedColormap
+    x, y = _grid(function)
+    z = function(x, y)
+    low, high = float(z.min()), float(z.max())
+    if function.log:
+        low = function.lowest
+        levels = [low, *(low + np.geomspace((high - low) * 1e-5, high - low, 13))]
+    else:  # squares, so that the rings of a bowl are at equal distances
+        levels = low + (high - low) * np.linspace(0, 1, 15) ** (1 if math.isinf(function.lowest) else 2)
+    shades = LinearSegmentedColormap.from_list("paper", [theme.low, theme.high], len(levels) - 1)
+    axes.contourf(x, y, z, levels, colors=shades(np.linspace(0, 1, len(levels) - 1)))
+    axes.contour(x, y, z, levels[1:-1], colors=theme.faint, linewidths=0.4, linestyles="solid")
+    axes.set(xlim=function.window[0], ylim=function.window[1])
+    for at in function.minima:
+        axes.plot(*at, marker="*", markersize=13, color=theme.paper, markeredgecolor=theme.ink, linestyle="", zorder=5)
+    axes.plot(*function.start, "o", markersize=10, markerfacecolor="none", markeredgecolor=theme.ink,
+              markeredgewidth=1.2, zorder=5)
+    _bare(axes, theme)
+
+
+def _look(i, theme):
+    n = len(theme.colours)
+    return {"color": theme.colours[i % n], "linestyle": LINES[i // n % len(LINES)], "linewidth": 1.5,
+            "marker": MARKERS[(i + i // n) % len(MARKERS)], "markersize": 3}
+
+
+def _every(run):
+    return max(1, math.ceil(len(run.points) / DOTS))
+
+
+def _path(axes, run, i, theme):
+    """(the path, the sign at its end)."""
+    look = _look(i, theme)
+    line, = axes.plot(*run.points.T, label=run.label, markevery=_every(run), alpha=0.9, **look)
+    head, = axes.plot(*run.points[-1:].T, linestyle="", marker=look["marker"], markersize=8, color=look["color"],
+                      markeredgecolor=theme.paper, markeredgewidth=1.0, zorder=6)
+    return line, head
+
+
+def _bare(axes, theme):
+    axes.set_facecolor(theme.paper)
+    axes.tick_params(colors=theme.ink, which="both", labelsize=8)
+    axes.spines[:].set_color(theme.faint)
+
+
+def _axes(axes, theme, title):
+    _bare(axes, theme)
+    axes.set_xlabel(title, color=theme.ink)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=theme.high, linewidth=0.6, alpha=0.6)
+    axes.set_axisbelow(True)
+
+
+def _floored(gaps):
+    return np.where(np.abs(gaps) < 1e-16, 1e-16, gaps)  # where rounding begins; a log scale has no zero
+
+
+def _scale(axes, function, runs):
+    """Log where there is a lowest value; else the range of the window, which paths leave."""
+    if math.isinf(function.lowest):
+        z = function(*_grid(function))
+        axes.set_ylim(z.min() * 1.05, z.max() * 1.05)
+        return
+    axes.set_yscale("log")
+    start = float(runs[0].gaps[0])
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 3e-17), min(high, 30 * start))
+
+
+def _what(function):
+    if math.isinf(function.lowest):
+        return "loss"
+    return "loss" if function.lowest == 0 else f"loss above its minimum of {function.lowest:.4f},"
+
+
+def _steps(runs):
+    return max(len(run.points) for run in runs) - 1
+
+
+def _columns(width, labels):
+    """How many of the legend fit into so many inches, in its font."""
+    return max(1, min(len(labels), 4, int(width / (0.6 + 0.068 * max(map(len, labels))))))
+
+
+def _legend(figure, axes, theme):
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=_columns(figure.get_figwidth(), labels),
+                           fontsize=9, frameon=False, handlelength=2.4, columnspacing=1.5)
+    for text in legend.get_texts():
+        text.set_color(theme.ink)

@@ -1,0 +1,179 @@
+"""A step of every optimizer on the 235,146 float32 weights of the MNIST MLP, beside PyTorch's default optimizer.
+
+    python tests/benchmarks/optimizers.py                       all
+    python tests/benchmarks/optimizers.py Adam SGD              some
+    python tests/benchmarks/optimizers.py --fast                the same formulas, unchanged, compiled by Numba; fast32:
+                                                                and its Python floats handed over as float32
+    python tests/benchmarks/optimizers.py --fast --compile      only whether they compile
+
+Everything runs in a process of its own, and the processes of a row take turns. A row gives the medians and the
+median of the ratios, turn by turn, with the middle half of them. Without PyTorch or Numba their columns stay empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import pkgutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SHAPES = ((784, 256), (256,), (256, 128), (128,), (128, 10), (10,))
+TWINS = {n: (n, {}) for n in ("SGD", "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam",
+                              "RAdam", "RMSprop", "Rprop", "Muon")}
+TWINS |= {"Momentum": ("SGD", {"momentum": 0.9}), "NAG": ("SGD", {"momentum": 0.9, "nesterov": True}),
+          "NAdamW": ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 1e-4})}
+MATRIX_ONLY = {"Muon"}
+OTHERS = ("classical", "wrappers", "schedules")  # modules whose steps are not a rule on given gradients
+
+
+def classes():
+    from minigrad import optim
+    from minigrad.optim.optimizer import Optimizer
+    found = {}
+    for info in pkgutil.iter_modules(optim.__path__):
+        if info.name not in OTHERS:
+            module = importlib.import_module(f"minigrad.optim.{info.name}")
+            found |= {n: c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, Optimizer)
+                      and hasattr(c, "update") and c.__module__ == module.__name__ and not n.startswith("_")}
+    return found
+
+
+def arrays(name):
+    rng = np.random.default_rng(0)
+    shapes = [s for s in SHAPES if len(s) == 2 or name not in MATRIX_ONLY]
+    return [(0.05 * rng.standard_normal((2, *s))).astype(np.float32) for s in shapes]
+
+
+# ---- a worker: reads how many steps to take, writes the seconds of one ----
+def ours(name, fast=False, single=False):
+    from minigrad import Parameter, Tensor
+    from minigrad.optim import optimizer as shell
+    cls = classes()[name]
+    params = [Parameter(w) for w, _ in arrays(name)]
+    for p, (_, g) in zip(params, arrays(name)):
+        p.grad = Tensor(g)
+    if fast:
+        shell.BLOCK = 10**9  # Numba's loops need no blocks
+    optimizer = cls(params)
+    if fast:
+        import numba
+        formula = optimizer.update = numba.njit(parallel=True, error_model="numpy")(cls.update)
+        if single:  # for Numba, unlike NumPy, a float32 array times a Python float is float64
+            optimizer.update = lambda *given: formula(*(np.float32(x) if isinstance(x, float) else x for x in given))
+    loss = Tensor(np.float32(1.0))
+    closure = lambda: loss  # the gradients are there already
+    return lambda: optimizer.step(closure)
+
+
+def torchs(name):
+    import torch
+    twin, arguments = TWINS[name]
+    params = [torch.nn.Parameter(torch.tensor(w)) for w, _ in arrays(name)]
+    for p, (_, g) in zip(params, arrays(name)):
+        p.grad = torch.tensor(g)
+    return getattr(torch.optim, twin)(params, **arguments).step
+
+
+def work(kind, name):
+    import warnings
+    warnings.simplefilter("ignore")
+    with np.errstate(all="ignore"):
+        step = torchs(name) if kind == "torch" else ours(name, kind != "numpy", kind == "fast32")
+        for _ in range(3):
+            step()
+        print("ready", flush=True)
+        for line in sys.stdin:
+            count = int(line)
+            start = time.perf_counter()
+            for _ in range(count):
+                step()
+            print((time.perf_counter() - start) / count, flush=True)
+
+
+# ---- the one that asks ----
+class Worker:
+    def __init__(self, kind, name):
+        self.process = subprocess.Popen([sys.executable, __file__, "--worker", kind, name], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        self.ready = self.process.stdout.readline() == "ready\n"
+
+    def steps(self, count):
+        print(count, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def end(self):
+        """What it complained of: from the line that names the error, two lines."""
+        lines = [line.strip() for line in self.process.communicate()[1].splitlines() if line.strip()]
+        first = max((i for i, line in enumerate(lines) if "Error" in line.split(" ")[0]), default=len(lines) - 1)
+        return " ".join(lines[first:first + 2])
+
+
+def row(name, kinds, turns, compile_only):
+    """kind -> seconds of each turn, or what went wrong."""
+    workers = {kind: Worker(kind, name) for kind in kinds if kind != "torch" or name in TWINS}
+    found = {kind: [] for kind, w in workers.items() if w.ready}
+    if not compile_only:
+        counts = {kind: max(1, int(0.02 / max(workers[kind].steps(3), 1e-5))) for kind in found}
+        for _ in range(turns):
+            for kind in found:
+                found[kind].append(workers[kind].steps(counts[kind]))
+    complaints = {kind: w.end() for kind, w in workers.items()}
+    return {kind: np.array(s) for kind, s in found.items()}, {k: c for k, c in complaints.items() if k not in found}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--fast", action="store_true", help="compile the elementwise updates with Numba")
+    parser.add_argument("--compile", action="store_true", help="only try to compile")
+    parser.add_argument("--turns", type=int, default=25)
+    parser.add_argument("--worker", nargs=2, metavar=("KIND", "NAME"))
+    asked = parser.parse_args()
+    if asked.worker:
+        return work(*asked.worker)
+    there = classes()
+    names = [n for n in there if n.lower() in {m.lower() for m in asked.names}] if asked.names else list(there)
+    kinds = ["numpy"]
+    for kind, module, wanted in (("fast", "numba", asked.fast), ("fast32", "numba", asked.fast),
+                                 ("torch", "torch", not asked.compile)):
+        if wanted and importlib.util.find_spec(module) is None:
+            print(f"{module} is not installed: its column stays empty")
+        elif wanted:
+            kinds.append(kind)
+    print(f"{'ms a step':<20}" + "".join(f"{k:>9}" for k in kinds) + "   ratios to torch, and their middle halves")
+    ratios = {kind: [] for kind in kinds if kind != "torch"}
+    refused = {}
+    for name in names:
+        elementwise = there[name].elementwise
+        mine = [k for k in kinds if not k.startswith("fast") or elementwise]
+        seconds, complaints = row(name, mine, asked.turns, asked.compile)
+        if asked.compile:
+            print(f"{name:<20}" + "; ".join(f"{k} {complaints.get(k, 'compiles')}" for k in mine if k != "numpy"))
+            continue
+        text = "".join(f"{np.median(seconds[k]) * 1e3:>9.3f}" if k in seconds else f"{'-':>9}" for k in kinds)
+        for kind in ratios:
+            if kind in seconds and "torch" in seconds:
+                low, middle, high = np.percentile(seconds[kind] / seconds["torch"], [25, 50, 75])
+                ratios[kind].append((middle, name, elementwise))
+                text += f"   {kind} {middle:.2f} ({low:.2f} to {high:.2f})"
+        print(f"{name:<20}{text}{'' if elementwise else '   whole tensors'}", flush=True)
+        refused |= {f"{name}, {kind}": why for kind, why in complaints.items()}
+    for kind, found in ratios.items():
+        some = [r for r, _, elementwise in found if elementwise]
+        if some:
+            worst = max(found)
+            print(f"{kind}: median ratio of {len(some)} elementwise rules {np.median(some):.2f}, the largest "
+                  f"{max(some):.2f}; of all {worst[0]:.2f} ({worst[1]})")
+    for where, why in refused.items():
+        print(f"{where} did not run: {why}")
+
+
+if __name__ == "__main__":
+    main()
