@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigrad import Parameter, Tensor
-from minigrad.optim import SGD
+from minigrad.optim import SGD, RMSprop
 from minigrad.optim.adam import Adam, Adamax, AdamaxW, AdamW, AMSGrad, NAdam, NAdamW, RAdam, SparseAdam
 from minigrad.optim.adam_variants import (
     ADOPT,
@@ -684,3 +684,15 @@ def test_hyper_parameters_out_of_range(make, message):
 def test_unknown_arguments_are_refused(cls):
     with pytest.raises(TypeError):
         cls(weights(), learning_rate=0.1)
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSprop, RAdam, AdamW])
+def test_an_overflow_stops_a_weight_and_makes_no_nan(kind):
+    """g * g is infinite in float32: that weight has no step size left, as in PyTorch."""
+    p = Parameter(np.ones(2, np.float32))
+    optimizer = kind([p], lr=0.1)
+    with np.errstate(over="ignore"):
+        for g in ([1e30, 1.0], [1.0, 1.0], [1.0, 1.0]):
+            p.grad = Tensor(np.array(g, np.float32))
+            optimizer.step()
+    assert np.isfinite(p.data).all()

@@ -38,7 +38,8 @@ class Adam(Optimizer):
     @staticmethod
     def update(w, g, m, v, v_max, lr, beta1, beta2, eps, epsilon_hat, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         if v_max is not None:
             v_max[...] = np.maximum(v_max, v)
             v = v_max
@@ -90,7 +91,8 @@ class AMSGrad(Optimizer):
     @staticmethod
     def update(w, g, m, v, v_max, lr, beta1, beta2, eps, of_m, before, after):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         v_max[...] = np.maximum(v_max, v / before)
         w -= lr / of_m * m / (np.sqrt(v_max / after) + eps)
 
@@ -152,7 +154,8 @@ class NAdam(Optimizer):
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, eps, of_m, of_g, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         w -= lr * (of_m * m + of_g * g) / (np.sqrt(v / (1 - beta2 ** t)) + eps)
 
 
@@ -197,7 +200,8 @@ class RAdam(Optimizer):
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, eps, r, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         if r:
             w -= lr * r * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) * m / (np.sqrt(v) + eps)
         else:

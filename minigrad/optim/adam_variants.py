@@ -112,7 +112,8 @@ class ADOPT(Optimizer):
             d = np.clip(d, -bound, bound)
         m += (1 - beta1) * (d - m)
         w -= lr * m
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
 
 
 class Apollo(Optimizer):
@@ -186,7 +187,8 @@ class AdaBound(Optimizer):
     @staticmethod
     def update(w, g, m, v, v_max, lr, beta1, beta2, final_lr, gamma, eps, base_lr, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         if v_max is not None:
             v_max[...] = np.maximum(v_max, v)
             v = v_max
@@ -226,7 +228,8 @@ class AdaMod(Optimizer):
     @staticmethod
     def update(w, g, m, v, s, lr, beta1, beta2, beta3, eps, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         rate = lr * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) / (np.sqrt(v) + eps)
         s += (1 - beta3) * (rate - s)
         w -= np.minimum(rate, s) * m
@@ -248,7 +251,8 @@ class DiffGrad(Optimizer):
     @staticmethod
     def update(w, g, m, v, previous, lr, beta1, beta2, eps, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         xi = 1 / (1 + np.exp(-np.abs(previous - g)))
         previous[...] = g
         w -= lr * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) * xi * m / (np.sqrt(v) + eps)
@@ -275,7 +279,8 @@ class AdamP(Optimizer):
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, eps, weight_decay, delta, wd_ratio, nesterov, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         d = (beta1 * m + (1 - beta1) * g if nesterov else m) / (np.sqrt(v / (1 - beta2 ** t)) + eps)
         if w.ndim > 1 and w.size:
             for n in (w.shape[0], 1):
@@ -341,7 +346,8 @@ class SWATS(Optimizer):
             w -= (1 - beta1) * lr * m
             return
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         p = -lr * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) * m / (np.sqrt(v) + eps)
         sums[0], sums[1] = np.sum(p * p), np.sum(p * g)
         w += p
@@ -376,7 +382,8 @@ class QHAdam(Optimizer):
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, nu1, nu2, eps, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         first = (1 - nu1) * g + nu1 / (1 - beta1 ** t) * m
         second = (1 - nu2) * g * g + nu2 / (1 - beta2 ** t) * v
         w -= lr * first / (np.sqrt(second) + eps)
@@ -401,7 +408,8 @@ class OptimisticAdam(Optimizer):
     @staticmethod
     def update(w, g, m, v, previous, lr, beta1, beta2, eps, alpha, beta, nesterov, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         if nesterov:
             top = beta1 / (1 - beta1 ** (t + 1)) * m + (1 - beta1) / (1 - beta1 ** t) * g
         else:
@@ -473,7 +481,8 @@ class AdEMAMix(Optimizer):
     def update(w, g, m1, m2, v, lr, beta1, beta2, beta3, alpha, eps, t):
         m1 += (1 - beta1) * (g - m1)
         m2 += (1 - beta3) * (g - m2)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         w -= lr * (m1 / (1 - beta1 ** t) + alpha * m2) / (np.sqrt(v / (1 - beta2 ** t)) + eps)
 
 
@@ -496,5 +505,6 @@ class SimplifiedAdEMAMix(Optimizer):
     def update(w, g, m, v, lr, beta1, beta2, alpha, eps, t):
         m *= beta1
         m += g
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         w -= lr * (m + alpha * g) / (np.sqrt(v / (1 - beta2 ** t)) + eps)

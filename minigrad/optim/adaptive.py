@@ -56,7 +56,8 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def update(w, g, v, mean, buf, lr, alpha, eps, momentum, eps_in_sqrt):
-        v += (1 - alpha) * (g * g - v)
+        v *= alpha
+        v += (1 - alpha) * (g * g)
         if mean is None:
             d = g / (np.sqrt(v + eps) if eps_in_sqrt else np.sqrt(v) + eps)
         else:
@@ -86,7 +87,8 @@ class Adadelta(Optimizer):
 
     @staticmethod
     def update(w, g, v, u, lr, rho, eps):
-        v += (1 - rho) * (g * g - v)
+        v *= rho
+        v += (1 - rho) * (g * g)
         d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
         u += (1 - rho) * (d * d - u)
         w -= lr * d
@@ -109,7 +111,8 @@ class LaProp(Optimizer):
 
     @staticmethod
     def update(w, g, v, m, lr, beta1, beta2, eps, t):
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         m += (1 - beta1) * (g / (np.sqrt(v / (1 - beta2 ** t)) + eps) - m)
         w -= lr / (1 - beta1 ** t) * m
 

@@ -188,7 +188,8 @@ class MoMoAdam(MoMo):
     @staticmethod
     def measure(w, g, m, v, beta1, beta2, eps, t):
         m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         return np.vdot(g, w), np.vdot(m, m / (np.sqrt(v / (1 - beta2 ** t)) + eps)), np.vdot(m, w)
 
     @staticmethod
@@ -331,7 +332,8 @@ class DAdaptAdamW(Measured):
         b = beta2 ** 0.5
         rate = d * lr * ((1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) if use_bias_correction else 1)
         m += (1 - beta1) * (rate * g - m)
-        v += (1 - beta2) * (g * g - v)
+        v *= beta2
+        v += (1 - beta2) * (g * g)
         s += (1 - b) * (rate * g - s)
         w *= 1 - rate * weight_decay
         w -= m / (np.sqrt(v) + eps)
