@@ -115,7 +115,10 @@ class Adamax(Optimizer):
     def update(w, g, m, u, lr, beta1, beta2, eps, eps_in_max, t):
         m += (1 - beta1) * (g - m)
         u[...] = np.maximum(beta2 * u, np.abs(g) + (eps if eps_in_max else 0.0))
-        w -= lr / (1 - beta1 ** t) * m / (u + (0.0 if eps_in_max else eps))
+        if eps_in_max:
+            w -= lr / (1 - beta1 ** t) * m / u
+        else:
+            w -= lr / (1 - beta1 ** t) * m / (u + eps)
 
 
 class AdamaxW(Adamax):

@@ -123,14 +123,17 @@ class NAG(Momentum):
 
     @staticmethod
     def update(w, g, v, lr, momentum, lookahead, weight_decay):
+        d = lr * g
         if weight_decay:  # of the point where g was taken
-            g = g + weight_decay * (w + momentum * v if lookahead else w)
+            d = d + lr * weight_decay * w
+            if lookahead:
+                d = d + lr * weight_decay * momentum * v
         v *= momentum
-        v -= lr * g
+        v -= d
         if lookahead:
             w += v
         else:
-            w += momentum * v - lr * g
+            w += momentum * v - d
 
 
 class ASGD(Optimizer):
