@@ -21,7 +21,7 @@ import numpy as np
 
 from . import graph, random, tensor, tree
 from .batching import Batched, levels, unwrap, vmap, wrap
-from .graph import Node, Op, pullback
+from .graph import Node, Op, outputs_first, pullback
 from .mode import enable_grad, mode
 from .tensor import Tensor, _pull
 
@@ -155,19 +155,9 @@ def _vjp(ys, us, xs, create_graph):
 
 def _reaches_beyond(ys, xs):
     """Whether ys depend on a leaf that is none of xs."""
-    ours = {x.node for x in xs}
-    stack = [y.node for y in ys if y.requires_grad]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        if node in ours:
-            continue
-        if node.op is None and node.requires_grad:
-            return True
-        new = {p for p in node.parents if p is not None} - seen
-        seen |= new
-        stack += new
-    return False
+    roots, ours = [y.node for y in ys if y.requires_grad], {x.node for x in xs}
+    inputs = (p for node in outputs_first(roots, ours) for p in node.parents if p is not None)
+    return any(p.op is None and p.requires_grad and p not in ours for p in (*roots, *inputs))
 
 
 def _tensor(x):

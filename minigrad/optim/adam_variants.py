@@ -36,20 +36,13 @@ class AdaBelief(Optimizer):
         w -= lr / (1 - beta1 ** t) * m / (np.sqrt(s / (1 - beta2 ** t)) + eps)
 
 
-class AcProp(Optimizer):
+class AcProp(AdaBelief):
     """w <- w - lr g / (sqrt(s^) + eps), s^ of the steps before; then m as Adam's, s as AdaBelief's.
 
     Zhuang et al. 2021: the denominator must not know g: one in which g has no part leaves the step's mean unbiased, so
     it converges where Adam does not; AdaBelief's centering on top. There is no s before the first step: it is SGD's,
     w - lr g. (optax's acprop steps along m, and centers by the old m.) 2 numbers per weight.
     """
-
-    slots = ("m", "s")
-
-    def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-16,
-                 weight_decay: float = 0, *, decoupled_weight_decay: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
-                         decoupled_weight_decay=decoupled_weight_decay)
 
     @staticmethod
     def update(w, g, m, s, lr, beta1, beta2, eps, t):

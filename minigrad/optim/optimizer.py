@@ -121,19 +121,24 @@ class Optimizer:
         numbers = self.numbers(known, state, state["step"])
         known = {**known, **numbers} if numbers else known
         scalars = [state["step"] if name == "t" else known[name] for name in self._scalars]
-        decay, maximize = known["weight_decay"] if "weight_decay" not in self._scalars else 0, known["maximize"]
-        decoupled = known.get("decoupled_weight_decay", self.decoupled)
+        coupled, decoupled = self._decays(known)
+        maximize = known["maximize"]
         g = g.reshape(-1) if self.elementwise else g
         for part, w, *slots in self._blocks_of(p, state, known):
             d = g[part]
             if maximize:
                 d = -d
-            if decay and decoupled:
-                w *= 1 - known["lr"] * decay
-            elif decay:
-                d = d + decay * w
+            if decoupled:
+                w *= 1 - known["lr"] * decoupled
+            elif coupled:
+                d = d + coupled * w
             self.update(w, d, *slots, *scalars)
         graph.changed(p.data)
+
+    def _decays(self, known):
+        """The weight decay that the shell adds to the gradient, and the one by which it shrinks the weights."""
+        decay = 0 if "weight_decay" in self._scalars else known["weight_decay"]
+        return (0, decay) if known.get("decoupled_weight_decay", self.decoupled) else (decay, 0)
 
     def _blocks_of(self, p, state, known):
         """(slice, the weights there, the slots there) for all of p: views, made anew when p or its slots are others."""

@@ -47,8 +47,9 @@ class Measured(Optimizer):
             w, g = p.data.reshape(-1), g.reshape(-1)
             if group["maximize"]:
                 g = -g
-            if group["weight_decay"] and "weight_decay" not in self._scalars:
-                g = g + group["weight_decay"] * w
+            coupled, _ = self._decays(group)
+            if coupled:
+                g = g + coupled * w
             shares.append(self.measure(w, g, *(state[s].reshape(-1) for s in self.slots), *(known[n] for n in names)))
         now = set(params)
         absent = [state for p, state in self.state.items() if p not in now]

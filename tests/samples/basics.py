@@ -14,7 +14,7 @@ from minigrad.derivatives.scans import logsumexp
 from minigrad.derivatives.special import erf, sigmoid
 from minigrad.inplace import assign
 
-from .core import apart, between, inside, mask, nonzero, normal, ones_and_twos, positive, sample
+from .core import apart, between, inside, mask, nonzero, normal, ones_and_twos, positive, sample, sample_each
 
 # ---- ufuncs: what each of their inputs is drawn by ----
 unary = {
@@ -34,13 +34,9 @@ binary = {
 }
 elementwise = {**unary, erf: normal, sigmoid: normal, F.relu: nonzero, F._leaky_relu: nonzero, F._gelu: normal}
 
-for key, by in elementwise.items():
-    for shape in ((), (3,), (2, 1, 3), (0, 2)):
-        sample(key, (by, shape))
-for key, (by_a, by_b) in binary.items():
-    for a, b in (((2, 3), (2, 3)), ((3, 1), (4,)), ((), (3,)), ((3,), ()), ((3,), (2, 2, 3)), ((2, 1, 3), (1, 3)),
-                 ((0, 3), (3,)), ((1,), (0,))):
-        sample(key, (by_a, a), (by_b, b))
+sample_each(elementwise, binary, ((), (3,), (2, 1, 3), (0, 2)), (
+    ((2, 3), (2, 3)), ((3, 1), (4,)), ((), (3,)), ((3,), ()), ((3,), (2, 2, 3)), ((2, 1, 3), (1, 3)), ((0, 3), (3,)),
+    ((1,), (0,))))
 sample(np.power, (nonzero, (3,)), np.array([2, 1, 3], np.int8))  # a negative base
 sample(F._leaky_relu, (nonzero, (3,)), slope=0.3)
 

@@ -72,6 +72,16 @@ def sample(key, *draws, **static):
     samples.setdefault(key, []).append(Sample(key, draws, static))
 
 
+def sample_each(unary, binary, shapes, pairs):
+    """Samples of elementwise ops, from {op: what draws each of its inputs}, at these shapes and pairs of shapes."""
+    for key, by in unary.items():
+        for shape in shapes:
+            sample(key, (by, shape))
+    for key, (by_a, by_b) in binary.items():
+        for a, b in pairs:
+            sample(key, (by_a, a), (by_b, b))
+
+
 calls: dict = {  # key -> how a user calls it, where that is not key(*inputs, **static)
     np.concatenate: lambda *xs, **static: np.concatenate(list(xs), **static),
     np.stack: lambda *xs, **static: np.stack(list(xs), **static),

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.derivatives import special as S
 
-from .core import complex_normal, inside, nonzero, normal, positive, sample
+from .core import complex_normal, inside, nonzero, normal, positive, sample, sample_each
 
 SHAPES = ((), (3,), (2, 1, 3), (0, 2))
 PAIRS = (((2, 3), (2, 3)), ((3, 1), (4,)), ((), (3,)), ((2, 1, 3), ()), ((0, 3), (3,)))
@@ -46,12 +46,7 @@ binary = {
 by_order = {**dict.fromkeys((S.jv, S.iv), normal),  # the order first
             **dict.fromkeys((S.yv, S.yn, S.kv, S.kn, S.kve, S.ive, S.expn), positive)}
 
-for key, by in unary.items():
-    for shape in SHAPES:
-        sample(key, (by, shape))
-for key, (by_a, by_b) in binary.items():
-    for a, b in PAIRS:
-        sample(key, (by_a, a), (by_b, b))
+sample_each(unary, binary, SHAPES, PAIRS)
 for key, by in by_order.items():
     for shape in ((3,), (2, 1, 3), (0, 3), (2, 1)):
         sample(key, ORDERS, (by, shape))

@@ -6,7 +6,19 @@ import warnings
 
 import numpy as np
 
-from .core import apart, between, calls, complex_normal, inside, nonzero, normal, ones_and_twos, positive, sample
+from .core import (
+    apart,
+    between,
+    calls,
+    complex_normal,
+    inside,
+    nonzero,
+    normal,
+    ones_and_twos,
+    positive,
+    sample,
+    sample_each,
+)
 
 SHAPES = ((), (3,), (2, 1, 3), (0, 2))
 PAIRS = (((2, 3), (2, 3)), ((3, 1), (4,)), ((), (3,)), ((2, 1, 3), ()), ((0, 3), (3,)))
@@ -36,12 +48,7 @@ binary = {
     **dict.fromkeys((np.fmax, np.fmin), (apart, between)),
     np.logaddexp2: (normal, normal), np.float_power: (positive, nonzero), np.heaviside: (nonzero, normal),
 }
-for key, by in unary.items():
-    for shape in SHAPES:
-        sample(key, (by, shape))
-for key, (by_a, by_b) in binary.items():
-    for a, b in PAIRS:
-        sample(key, (by_a, a), (by_b, b))
+sample_each(unary, binary, SHAPES, PAIRS)
 for key in (np.arcsinh, np.arccosh, np.arctanh, np.sinc, np.angle, np.nan_to_num, np.real_if_close):
     sample(key, (complex_normal, (2, 3)))
 for x in (0.0, 1e-9, 1e-4, 0.1, -0.999, -1.0, 1.001, 7.3):
