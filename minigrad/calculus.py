@@ -39,14 +39,16 @@ class _Trace:
     def __init__(self, f, args, kwargs=None, argnums=0, has_aux=False):
         self.f, self.levels, recording = f, levels.active, mode.recording
         numbers, one = _positions(argnums, args, f)
-        opened = [tree.opened(args[i]) for i in numbers]
-        self.tree = opened[0] if one else tuple(opened)
-        self.weights = [id(p) for t in opened for p in _weights(t)]
-        if len(set(self.weights)) < len(self.weights):
-            raise ValueError(f"two of the modules that {_name(f)} is differentiated in share a parameter: its gradient "
-                             "would be counted twice. Put them into one module")
         self.xs, self.lifts, args = [], False, list(args)
         with enable_grad(), contextlib.ExitStack() as stack:
+            if any(tree.holds_module(args[i]) for i in numbers):
+                stack.enter_context(tree.one_at_a_time)  # from before its parameters are read
+            opened = [tree.opened(args[i]) for i in numbers]
+            self.tree = opened[0] if one else tuple(opened)
+            self.weights = [id(p) for t in opened for p in _weights(t)]
+            if len(set(self.weights)) < len(self.weights):
+                raise ValueError(f"two of the modules that {_name(f)} is differentiated in share a parameter: its "
+                                 "gradient would be counted twice. Put them into one module")
             for i, t in zip(numbers, opened):
                 first = len(self.xs)
                 self.xs += [self._leaf(x, f"argument {i}{path} of {_name(f)}") for path, x in tree.leaves(t)]

@@ -23,6 +23,12 @@ def is_module(x) -> bool:
     return hasattr(x, "named_parameters")
 
 
+def holds_module(tree) -> bool:
+    """Whether there is a module in ``tree``."""
+    items = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ()
+    return is_module(tree) or any(map(holds_module, items))
+
+
 def opened(tree):
     """``tree`` with `Parameters` in the place of its modules, as they are now."""
     if is_module(tree):
@@ -81,7 +87,7 @@ def matching(tree, like, what: str) -> list:
 
 
 # ---- other values in the place of a module's parameters ----
-_one_at_a_time = threading.RLock()  # a module has one set of parameters at a time, whatever the thread
+one_at_a_time = threading.RLock()  # a module has one set of parameters at a time, whatever the thread
 _now = threading.local()
 
 
@@ -97,7 +103,7 @@ def substituted(parameters: Parameters, new: dict):
     Raises TypeError if one of them is held where no walk over attributes, lists, tuples and dicts can exchange it.
     """
     values = {id(p): as_parameter(new[name]) for name, p in parameters.items()}
-    with _one_at_a_time:
+    with one_at_a_time:
         before, put, met = substitutions(), [], set()
         try:
             for m in [*parameters.module.modules()]:
