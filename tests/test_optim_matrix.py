@@ -249,7 +249,6 @@ def test_sparse_gradients(make, shapes):
 
 @pytest.mark.parametrize("make, message", [
     (lambda p: Muon(p, adjust_lr_fn="adamw"), "adjust_lr_fn is 'original' or 'match_rms_adamw', got 'adamw'"),
-    (lambda p: Muon(p, ns_coefficients=(1, 2)), r"ns_coefficients are three numbers, got \(1, 2\)"),
     (lambda p: Muon(p, ns_steps=100), "ns_steps must be below 100, got 100"),
     (lambda p: Shampoo(p, eps=0), "Shampoo: eps must be positive, got 0"),
     (lambda p: Shampoo(p, update_freq=0), "Shampoo: update_freq must be a positive integer, got 0"),

@@ -1,5 +1,6 @@
 """Array code for what NumPy has no fast expression for. `reference` is plain NumPy and always there."""
 
+from .compiled import chosen, elementwise, using
 from .reference import (
     conv,
     conv_input_grad,
@@ -11,5 +12,5 @@ from .reference import (
     window_sum,
 )
 
-__all__ = ["conv", "conv_input_grad", "conv_weight_grad", "max_pool", "pool_put", "pool_take",
-           "window_spread", "window_sum"]
+__all__ = ["chosen", "conv", "conv_input_grad", "conv_weight_grad", "elementwise", "max_pool", "pool_put", "pool_take",
+           "using", "window_spread", "window_sum"]

@@ -28,9 +28,10 @@ class Adam(Optimizer):
     slots = ("m", "v", "v_max")
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, epsilon_hat: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad,
-                         epsilon_hat=epsilon_hat)
+                 weight_decay: float = 0, amsgrad: bool = False, *, epsilon_hat: bool = False,
+                 decoupled_weight_decay: bool = False, maximize: bool = False):
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad,
+                         epsilon_hat=epsilon_hat, decoupled_weight_decay=decoupled_weight_decay)
 
     def unused(self, group):
         return () if group["amsgrad"] else ("v_max",)
@@ -55,12 +56,11 @@ class AdamW(Adam):
     decay alike. For transformers, and wherever Adam is to be regularized. As PyTorch's. 2 numbers per weight.
     """
 
-    decoupled = True
-
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 1e-2, amsgrad: bool = False, *, epsilon_hat: bool = False,
                  maximize: bool = False):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, epsilon_hat=epsilon_hat, maximize=maximize)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, epsilon_hat=epsilon_hat,
+                         decoupled_weight_decay=True, maximize=maximize)
 
 
 class AMSGrad(Optimizer):
@@ -76,7 +76,7 @@ class AMSGrad(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, *, correction: str = "after", maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, correction=correction)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, correction=correction)
 
     def check(self, group):
         super().check(group)
@@ -109,7 +109,7 @@ class Adamax(Optimizer):
 
     def __init__(self, params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, *, eps_in_max: bool = True, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, eps_in_max=eps_in_max)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, eps_in_max=eps_in_max)
 
     @staticmethod
     def update(w, g, m, u, lr, beta1, beta2, eps, eps_in_max, t):
@@ -135,8 +135,8 @@ class NAdam(Optimizer):
     """Adam with m^ = mu' m / (1 - M mu') + (1 - mu) g / (1 - M), mu' the next step's mu, M the product of all so far.
 
     mu = beta1 (1 - 0.96^(momentum_decay t) / 2). Dozat 2016: Nesterov's look ahead in Adam: the next step's share of
-    the momentum, and this step's gradient. Mostly a little faster than Adam. As PyTorch's; momentum_decay=1 is Keras'
-    and the paper's schedule, None none, mu = beta1, as optax. 2 numbers per weight.
+    the momentum, and this step's gradient. Mostly a little faster than Adam. As PyTorch's: momentum_decay=1/250 is the
+    paper's, 1 Keras', None none, mu = beta1, as optax. 2 numbers per weight.
     """
 
     slots = ("m", "v")
@@ -145,7 +145,7 @@ class NAdam(Optimizer):
     def __init__(self, params, lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, momentum_decay: float | None = 4e-3, decoupled_weight_decay: bool = False, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay)
 
     def numbers(self, group, state, t):
@@ -184,7 +184,7 @@ class RAdam(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, decoupled_weight_decay: bool = False, *, threshold: float = 5,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          decoupled_weight_decay=decoupled_weight_decay, threshold=threshold)
 
     def check(self, group):
@@ -224,7 +224,7 @@ class SparseAdam(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, *,
                  maximize: bool = False):
-        super().__init__(params, 0, maximize, lr=lr, betas=tuple(betas), eps=eps)
+        super().__init__(params, 0, maximize, lr=lr, betas=betas, eps=eps)
 
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, eps, t):
@@ -233,5 +233,5 @@ class SparseAdam(Optimizer):
             w, g, m, v = w.reshape(1), np.reshape(g, 1), m.reshape(1), v.reshape(1)
         g = g[rows]
         m[rows] += (1 - beta1) * (g - m[rows])
-        v[rows] += (1 - beta2) * (g * g - v[rows])
+        v[rows] = beta2 * v[rows] + (1 - beta2) * (g * g)
         w[rows] -= lr * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) * m[rows] / (np.sqrt(v[rows]) + eps)

@@ -25,14 +25,15 @@ class AdaBelief(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-16,
                  weight_decay: float = 0, *, decoupled_weight_decay: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          decoupled_weight_decay=decoupled_weight_decay)
 
     @staticmethod
     def update(w, g, m, s, lr, beta1, beta2, eps, t):
         m += (1 - beta1) * (g - m)
         d = g - m
-        s += (1 - beta2) * (d * d - s) + eps
+        s *= beta2
+        s += (1 - beta2) * (d * d) + eps
         w -= lr / (1 - beta1 ** t) * m / (np.sqrt(s / (1 - beta2 ** t)) + eps)
 
 
@@ -52,7 +53,8 @@ class AcProp(AdaBelief):
             w -= lr * g / (np.sqrt(s / (1 - beta2 ** (t - 1))) + eps)
         m += (1 - beta1) * (g - m)
         d = g - m
-        s += (1 - beta2) * (d * d - s) + eps
+        s *= beta2
+        s += (1 - beta2) * (d * d) + eps
 
 
 class Yogi(Optimizer):
@@ -66,7 +68,7 @@ class Yogi(Optimizer):
 
     def __init__(self, params, lr: float = 1e-2, betas: Betas = (0.9, 0.999), eps: float = 1e-3,
                  initial_accumulator: float = 1e-6, weight_decay: float = 0, *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          initial_accumulator=initial_accumulator)
 
     def init_slot(self, name, w, group):
@@ -91,7 +93,7 @@ class ADOPT(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.9999), eps: float = 1e-6,
                  weight_decay: float = 0, *, clip: bool = True, decoupled_weight_decay: bool = False,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, clip=clip,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, clip=clip,
                          decoupled_weight_decay=decoupled_weight_decay)
 
     @staticmethod
@@ -118,6 +120,7 @@ class Apollo(Optimizer):
     """
 
     slots = ("m", "B", "d")
+    fractions = ("beta",)
     elementwise = False
 
     def __init__(self, params, lr: float = 1e-2, beta: float = 0.9, eps: float = 1e-4, weight_decay: float = 0, *,
@@ -126,8 +129,6 @@ class Apollo(Optimizer):
 
     def check(self, group):
         super().check(group)
-        if not group.get("beta", 0) < 1:
-            raise ValueError(f"Apollo: beta must be in [0, 1), got {group['beta']}")
         if not group.get("eps", 1) > 0:  # the first |d| is 0
             raise ValueError(f"Apollo: eps must be positive, got {group['eps']}")
 
@@ -157,7 +158,7 @@ class AdaBound(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), final_lr: float = 0.1,
                  gamma: float = 1e-3, eps: float = 1e-8, weight_decay: float = 0, amsbound: bool = False, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), final_lr=final_lr, gamma=gamma,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, final_lr=final_lr, gamma=gamma,
                          eps=eps, amsbound=amsbound, base_lr=None)
 
     def add_param_group(self, group):
@@ -207,16 +208,12 @@ class AdaMod(Optimizer):
     """
 
     slots = ("m", "v", "s")
+    fractions = ("betas", "beta3")
     decoupled = True
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), beta3: float = 0.999, eps: float = 1e-8,
                  weight_decay: float = 0, *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), beta3=beta3, eps=eps)
-
-    def check(self, group):
-        super().check(group)
-        if not group.get("beta3", 0) < 1:
-            raise ValueError(f"AdaMod: beta3 must be in [0, 1), got {group['beta3']}")
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, beta3=beta3, eps=eps)
 
     @staticmethod
     def update(w, g, m, v, s, lr, beta1, beta2, beta3, eps, t):
@@ -239,7 +236,7 @@ class DiffGrad(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps)
 
     @staticmethod
     def update(w, g, m, v, previous, lr, beta1, beta2, eps, t):
@@ -266,7 +263,7 @@ class AdamP(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, delta: float = 0.1, wd_ratio: float = 0.1, nesterov: bool = False, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, delta=delta,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, delta=delta,
                          wd_ratio=wd_ratio, nesterov=nesterov)
 
     @staticmethod
@@ -304,7 +301,7 @@ class SWATS(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-9,
                  weight_decay: float = 0, *, tolerance: float = 1e-9, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, tolerance=tolerance)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, tolerance=tolerance)
 
     def init_slot(self, name, w, group):
         return np.zeros(2, w.dtype) if name == "sums" else np.zeros_like(w, order="C")
@@ -360,7 +357,7 @@ class QHAdam(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), nus: Betas = (1.0, 1.0),
                  weight_decay: float = 0, decoupled_weight_decay: bool = False, eps: float = 1e-8, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), nus=tuple(nus), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, nus=nus, eps=eps,
                          decoupled_weight_decay=decoupled_weight_decay)
 
     def check(self, group):
@@ -395,7 +392,7 @@ class OptimisticAdam(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, *, alpha: float = 1.0, beta: float = 1.0, nesterov: bool = False,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, alpha=alpha, beta=beta,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, alpha=alpha, beta=beta,
                          nesterov=nesterov)
 
     @staticmethod
@@ -419,14 +416,15 @@ class Adan(Optimizer):
 
     m, v, n are averages, with betas, of g, of the change of g, and of (g + beta2 change)^2; the first change is 0.
     Nesterov's gradient at the point ahead, without computing it there. For large batches and vision transformers.
-    The decay is proximal, as in the paper; no_prox: AdamW's. 4 numbers per weight.
+    The decay is proximal, as in the paper; no_prox: AdamW's. (optax weighs the changes by 1 - beta2, not beta2: another
+    rule.) 4 numbers per weight.
     """
 
     slots = ("m", "v", "n", "previous")
 
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
                  eps: float = 1e-8, weight_decay: float = 0, *, no_prox: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, no_prox=no_prox)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, no_prox=no_prox)
 
     @staticmethod
     def update(w, g, m, v, n, previous, lr, beta1, beta2, beta3, eps, weight_decay, no_prox, t):
@@ -437,7 +435,8 @@ class Adan(Optimizer):
         ahead = g + beta2 * change
         m += (1 - beta1) * (g - m)
         v += (1 - beta2) * (change - v)
-        n += (1 - beta3) * (ahead * ahead - n)
+        n *= beta3
+        n += (1 - beta3) * (ahead * ahead)
         if no_prox:
             w *= 1 - lr * weight_decay
         w -= lr * (m / (1 - beta1 ** t) + beta2 / (1 - beta2 ** t) * v) / (np.sqrt(n / (1 - beta3 ** t)) + eps)
@@ -460,7 +459,7 @@ class AdEMAMix(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
                  alpha: float = 5.0, eps: float = 1e-8, weight_decay: float = 0, *, warmup: int | None = None,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), alpha=alpha, eps=eps, warmup=warmup)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, alpha=alpha, eps=eps, warmup=warmup)
 
     def numbers(self, group, state, t):
         part = min(t / group["warmup"], 1) if group["warmup"] else 1
@@ -492,7 +491,7 @@ class SimplifiedAdEMAMix(Optimizer):
 
     def __init__(self, params, lr: float = 1e-5, betas: Betas = (0.99, 0.95), alpha: float = 0.0, eps: float = 1e-8,
                  weight_decay: float = 0, *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), alpha=alpha, eps=eps)
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, alpha=alpha, eps=eps)
 
     @staticmethod
     def update(w, g, m, v, lr, beta1, beta2, alpha, eps, t):

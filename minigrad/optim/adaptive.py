@@ -45,6 +45,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("v", "mean", "buf")
+    fractions = ("alpha",)
 
     def __init__(self, params, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
                  momentum: float = 0, centered: bool = False, *, eps_in_sqrt: bool = False, maximize: bool = False):
@@ -62,7 +63,7 @@ class RMSprop(Optimizer):
             d = g / (np.sqrt(v + eps) if eps_in_sqrt else np.sqrt(v) + eps)
         else:
             mean += (1 - alpha) * (g - mean)
-            var = v - mean * mean
+            var = np.maximum(v - mean * mean, 0)  # rounding may leave less than nothing
             d = g / (np.sqrt(var + eps) if eps_in_sqrt else np.sqrt(var) + eps)
         if buf is None:
             w -= lr * d
@@ -80,6 +81,7 @@ class Adadelta(Optimizer):
     """
 
     slots = ("v", "u")
+    fractions = ("rho",)
 
     def __init__(self, params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, *,
                  maximize: bool = False):
@@ -106,7 +108,7 @@ class LaProp(Optimizer):
 
     def __init__(self, params, lr: float = 4e-4, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15,
                  weight_decay: float = 0, *, decoupled_weight_decay: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          decoupled_weight_decay=decoupled_weight_decay)
 
     @staticmethod
@@ -127,16 +129,12 @@ class SM3(Optimizer):
     """
 
     slots = ("m", "bounds")  # bounds: those of all axes in a row
+    fractions = ("momentum",)
     elementwise = False
 
     def __init__(self, params, lr: float = 0.1, momentum: float = 0.9, eps: float = 1e-8, weight_decay: float = 0, *,
                  maximize: bool = False):
         super().__init__(params, weight_decay, maximize, lr=lr, momentum=momentum, eps=eps)
-
-    def check(self, group):
-        super().check(group)
-        if not group.get("momentum", 0) < 1:
-            raise ValueError(f"SM3: momentum must be in [0, 1), got {group['momentum']}")
 
     def unused(self, group):
         return () if group["momentum"] else ("m",)
@@ -181,14 +179,14 @@ class Adafactor(Optimizer):
     def __init__(self, params, lr: float = 1e-2, beta2_decay: float = -0.8,
                  eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0, *,
                  add_eps: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, beta2_decay=beta2_decay, eps=tuple(eps), d=d,
+        super().__init__(params, weight_decay, maximize, lr=lr, beta2_decay=beta2_decay, eps=eps, d=d,
                          add_eps=add_eps)
 
     def check(self, group):
+        super().check({k: v for k, v in group.items() if k != "beta2_decay"})
         eps1, eps2 = group.get("eps", (None, 0))
-        super().check({k: v for k, v in group.items() if k not in ("eps", "beta2_decay")})
-        super().check({"eps": 0 if eps1 is None else eps1})
-        super().check({"eps": eps2})
+        if not (eps1 is None or 0 <= eps1 < math.inf) or not 0 <= eps2 < math.inf:
+            raise ValueError(f"Adafactor: eps must be finite and at least 0, got {group['eps']}")
         if not (-math.inf < group.get("beta2_decay", 0) <= 0):
             raise ValueError(f"Adafactor: beta2_decay must be finite and at most 0, got {group['beta2_decay']}")
         if not group.get("d", 1) > 0:
@@ -248,14 +246,14 @@ class Ftrl(Optimizer):
         super().check({k: v for k, v in group.items() if k != "lr_power"})
         if not (-math.inf < group.get("lr_power", 0) <= 0):
             raise ValueError(f"Ftrl: lr_power must be finite and at most 0, got {group['lr_power']}")
-        if not group.get("lr", 1) > 0:  # the rule divides by it
-            raise ValueError(f"Ftrl: lr must be positive, got {group['lr']}")
 
     def init_slot(self, name, w, group):
         return np.full_like(w, group["initial_accumulator_value"] if name == "n" else 0, order="C")
 
     @staticmethod
     def update(w, g, n, z, lr, lr_power, l1, l2, l2_shrinkage, beta):
+        if lr == 0:  # no step, and nothing to divide by
+            return
         before = n ** -lr_power
         n += g * g
         after = n ** -lr_power
@@ -336,7 +334,9 @@ class A2GradExp(A2GradUni):
     def update(w, g, x, mean, v, u, beta, lips, rho, diagonal, t):
         mean += (g - mean) / t
         noise = (g - mean) ** 2
-        u += (1 if t == 1 else 1 - rho) * ((noise if diagonal else np.sum(noise)) - u)
+        fresh = 1 if t == 1 else 1 - rho
+        u *= 1 - fresh
+        u += fresh * (noise if diagonal else np.sum(noise))
         v[...] = np.maximum(v, u)
         _accelerate(w, g, x, np.sqrt(t * v), beta, lips, t)
 
@@ -350,11 +350,10 @@ class MADGRAD(Optimizer):
     """
 
     slots = ("s", "v", "w0")
+    fractions = ("momentum",)
 
     def __init__(self, params, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0, eps: float = 1e-6, *,
                  maximize: bool = False):
-        if not 0 <= momentum < 1:
-            raise ValueError(f"MADGRAD: momentum must be in [0, 1), got {momentum}")
         super().__init__(params, weight_decay, maximize, lr=lr, momentum=momentum, eps=eps)
 
     def init_slot(self, name, w, group):

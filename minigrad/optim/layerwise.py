@@ -64,7 +64,7 @@ class LAMB(Optimizer):
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-6,
                  weight_decay: float = 0, *, bias_correction: bool = True, clamp_value: float | None = None,
                  trust: bool = True, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          bias_correction=bias_correction, clamp_value=clamp_value, trust=trust)
 
     @staticmethod
@@ -98,7 +98,7 @@ class NovoGrad(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.95, 0.98), eps: float = 1e-8,
                  weight_decay: float = 0, grad_averaging: bool = False, *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                          grad_averaging=grad_averaging)
 
     def init_slot(self, name, w, group):

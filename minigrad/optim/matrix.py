@@ -25,6 +25,7 @@ class Muon(Optimizer):
     """
 
     slots = ("m",)
+    fractions = ("momentum",)
     elementwise = False
     decoupled = True
 
@@ -32,7 +33,7 @@ class Muon(Optimizer):
                  nesterov: bool = True, ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
                  eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None, *, maximize: bool = False):
         super().__init__(params, weight_decay, maximize, lr=lr, momentum=momentum, nesterov=nesterov,
-                         ns_coefficients=tuple(ns_coefficients), eps=eps, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn)
+                         ns_coefficients=ns_coefficients, eps=eps, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn)
 
     def check(self, group):
         super().check(group)
@@ -41,8 +42,6 @@ class Muon(Optimizer):
                 raise ValueError(f"Muon is for matrices, parameter {i} is {p.shape}: give it to AdamW")
         if group.get("adjust_lr_fn") not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Muon: adjust_lr_fn is 'original' or 'match_rms_adamw', got {group['adjust_lr_fn']!r}")
-        if len(group.get("ns_coefficients", "abc")) != 3:
-            raise ValueError(f"Muon: ns_coefficients are three numbers, got {group['ns_coefficients']}")
         if not 0 <= group.get("ns_steps", 0) < 100:
             raise ValueError(f"Muon: ns_steps must be below 100, got {group['ns_steps']}")
 
@@ -142,7 +141,7 @@ class SOAP(Optimizer):
                  shampoo_beta: float | None = None, eps: float = 1e-8, weight_decay: float = 0.01,
                  precondition_frequency: int = 10, max_precond_dim: int = 10000, precondition_1d: bool = False, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), shampoo_beta=shampoo_beta, eps=eps,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, shampoo_beta=shampoo_beta, eps=eps,
                          precondition_frequency=precondition_frequency, max_precond_dim=max_precond_dim,
                          precondition_1d=precondition_1d)
 

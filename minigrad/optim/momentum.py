@@ -35,22 +35,28 @@ class SGD(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
                  nesterov: bool = False, *, maximize: bool = False):
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError(f"{type(self).__name__}: nesterov needs momentum > 0 and dampening = 0, got {momentum} "
-                             f"and {dampening}")
         super().__init__(params, weight_decay, maximize, lr=lr, momentum=momentum, dampening=dampening,
                          nesterov=nesterov)
+
+    def check(self, group):
+        super().check(group)
+        if group.get("nesterov") and not (group["momentum"] > 0 and group["dampening"] == 0):
+            raise ValueError(f"{type(self).__name__}: nesterov needs momentum > 0 and dampening = 0, got "
+                             f"{group['momentum']} and {group['dampening']}")
+
+    def numbers(self, group, state, t):
+        return {"first": state.get("v") is None}
 
     def unused(self, group):
         return () if group["momentum"] else ("v",)
 
     @staticmethod
-    def update(w, g, v, lr, momentum, dampening, nesterov, t):
+    def update(w, g, v, lr, momentum, dampening, nesterov, first):
         if v is None:
             w -= lr * g
             return
         v *= momentum
-        v += g if t == 1 else (1 - dampening) * g
+        v += g if first else (1 - dampening) * g
         w -= lr * (g + momentum * v if nesterov else v)
 
 
@@ -202,12 +208,13 @@ class AggMo(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, ...] = (0.0, 0.9, 0.99), weight_decay: float = 0,
                  *, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas))
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas)
 
     def check(self, group):
-        super().check(group)
-        if not group.get("betas", True):
-            raise ValueError("AggMo: betas is empty, it needs at least one")
+        super().check({k: v for k, v in group.items() if k != "betas"})
+        betas = group.get("betas", (0,))
+        if not isinstance(betas, tuple) or not betas or not all(0 <= b < 1 for b in betas):
+            raise ValueError(f"AggMo: betas must be one number in [0, 1) or several, got {betas!r}")
 
     def init_slot(self, name, w, group):
         return np.zeros((len(group["betas"]), *w.shape), w.dtype)
@@ -228,6 +235,7 @@ class QHM(Optimizer):
     """
 
     slots = ("m",)
+    fractions = ("momentum",)
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0.999, nu: float = 0.7, weight_decay: float = 0, *,
                  decoupled_weight_decay: bool = False, maximize: bool = False):
@@ -337,6 +345,7 @@ class SGDP(Optimizer):
     """
 
     slots = ("v",)
+    fractions = ("momentum",)
     elementwise = False
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0, eps: float = 1e-8,
@@ -344,11 +353,6 @@ class SGDP(Optimizer):
                  maximize: bool = False):
         super().__init__(params, weight_decay, maximize, lr=lr, momentum=momentum, dampening=dampening, eps=eps,
                          delta=delta, wd_ratio=wd_ratio, nesterov=nesterov)
-
-    def check(self, group):
-        super().check(group)
-        if group.get("momentum", 0) >= 1:
-            raise ValueError(f"SGDP: momentum must be in [0, 1), got {group['momentum']}")
 
     @staticmethod
     def update(w, g, v, lr, momentum, dampening, eps, weight_decay, delta, wd_ratio, nesterov):

@@ -9,15 +9,18 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable
+from functools import cache
 from numbers import Real
+from operator import is_
 
 import numpy as np
 
-from .. import graph
+from .. import graph, kernels
 from ..mode import enable_grad
 from ..tensor import Tensor
 
-BLOCK = 16384  # elements: the formula's temporaries stay in the cache, which makes it as fast as an in-place one
+BLOCK = 131072  # elements: the formula's temporaries stay in the cache; smaller ones lose to the cost of a call
+WORTH = 20_000  # weights in all, from which on a compiled formula gains more than it costs to load
 
 
 class Optimizer:
@@ -32,12 +35,15 @@ class Optimizer:
     number of this step, from 1, or what `numbers` (for each parameter) and `shared` (for all together) give. numbers
     that last from step to step are named in ``kept`` and live in the parameter's state; those of all in ``common``.
 
+    fractions: hyper-parameters that must be in [0, 1). One whose default is a tuple takes as many numbers.
+
     Every optimizer has maximize and weight_decay: coupled, g + weight_decay * w, or, where ``decoupled`` or the
     hyper-parameter decoupled_weight_decay says so, w <- (1 - lr weight_decay) w before the step (Loshchilov & Hutter
     2017). An update that has an argument weight_decay does with it what it will.
     """
 
     slots: tuple[str, ...] = ()
+    fractions: tuple[str, ...] = ("betas",)
     kept: tuple[str, ...] = ()
     elementwise = True
     decoupled = False
@@ -48,9 +54,11 @@ class Optimizer:
         self.state: dict[Tensor, dict] = {}
         self.common: dict = {}
         self._blocks: dict[Tensor, tuple] = {}
+        self._weights = 0
         self.param_groups: list[dict] = []
         self.gradient_hooks: list[Callable] = []
-        self._scalars = list(inspect.signature(self.update).parameters)[2 + len(self.slots):]
+        names = list(inspect.signature(self.update).parameters)
+        self._arrays, self._scalars = names[:2 + len(self.slots)], names[2 + len(self.slots):]
         params = [params] if isinstance(params, Tensor) else list(params)
         if not params:
             raise ValueError(f"{type(self).__name__} got no parameters: is model.parameters() empty, or used up?")
@@ -79,20 +87,26 @@ class Optimizer:
             if id(p) in known:
                 raise ValueError(f"{name}: parameter {i} {p.shape} is there twice; it would be updated twice a step")
             known.add(id(p))
-        group = {**self.defaults, **group, "params": params}
+        group = {k: tuple(v) if isinstance(v, list) else v for k, v in {**self.defaults, **group}.items()}
+        group["params"] = params
         self.check(group)
         self.param_groups.append(group)
+        self._weights += sum(p.size for p in params)
 
     def check(self, group: dict) -> None:
-        """Raise ValueError for hyper-parameters out of range: all but betas must be finite and not negative."""
+        """Raise ValueError for hyper-parameters out of range: `fractions` in [0, 1), others finite and not negative."""
+        name = type(self).__name__
         for key, value in group.items():
-            numbers = value if key == "betas" else [value]
-            for v in numbers if key != "params" else ():
-                if key in ("lr", "weight_decay", "eps") and not isinstance(v, Real):
-                    raise TypeError(f"{type(self).__name__}: {key} must be a number, got {v!r}")
-                if isinstance(v, Real) and not (v >= 0 and math.isfinite(v) and (key != "betas" or v < 1)):
-                    raise ValueError(f"{type(self).__name__}: {key} must be finite and "
-                                     f"{'in [0, 1)' if key == 'betas' else 'at least 0'}, got {value}")
+            several = _lengths(type(self)).get(key)
+            if several and (not isinstance(value, tuple) or len(value) != several):
+                raise TypeError(f"{name}: {key} must be a tuple of {several} numbers, got {value!r}")
+            if key in ("lr", "weight_decay", "eps") and not several and not isinstance(value, Real):
+                raise TypeError(f"{name}: {key} must be a number, got {value!r}")
+            for v in value if isinstance(value, tuple) and key in self.fractions else [value]:
+                fraction = key in self.fractions
+                if isinstance(v, Real) and not (v >= 0 and math.isfinite(v) and (not fraction or v < 1)):
+                    raise ValueError(f"{name}: {key} must be {'in [0, 1)' if fraction else 'finite and at least 0'}, "
+                                     f"got {value}")
 
     # ---- the step ----
     def step(self, closure: Callable | None = None):
@@ -105,7 +119,7 @@ class Optimizer:
         for group in self.param_groups:
             known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
             known["unused"] = self.unused(group)
-            work += [(p, known) for p in group["params"] if p.grad is not None]
+            work += [(p, known) for p in group["params"] if p.grad is not None and p.size]
         params = [p for p, _ in work]
         grads = [p.node.grad.data for p in params]
         for hook in self.gradient_hooks:
@@ -124,7 +138,8 @@ class Optimizer:
         coupled, decoupled = self._decays(known)
         maximize = known["maximize"]
         g = g.reshape(-1) if self.elementwise else g
-        for part, w, *slots in self._blocks_of(p, state, known):
+        update, blocks = self._blocks_of(p, state, known)
+        for part, w, *slots in blocks:
             d = g[part]
             if maximize:
                 d = -d
@@ -132,7 +147,7 @@ class Optimizer:
                 w *= 1 - known["lr"] * decoupled
             elif coupled:
                 d = d + coupled * w
-            self.update(w, d, *slots, *scalars)
+            update(w, d, *slots, *scalars)
         graph.changed(p.data)
 
     def _decays(self, known):
@@ -141,9 +156,14 @@ class Optimizer:
         return (0, decay) if known.get("decoupled_weight_decay", self.decoupled) else (decay, 0)
 
     def _blocks_of(self, p, state, known):
-        """(slice, the weights there, the slots there) for all of p: views, made anew when p or its slots are others."""
-        weights, unused, blocks = self._blocks.get(p, (None, None, None))
-        if weights is not p.data or unused != known["unused"]:
+        """The formula, as it stands or compiled, and (slice, the weights there, the slots there) for all of p.
+
+        Views, made anew when p, its slots or the kernels are others.
+        """
+        compiled = self.elementwise and self._weights >= WORTH and kernels.chosen() == "compiled"
+        kind, arrays, update, blocks = self._blocks.get(p, (None, (), None, None))
+        there = [p.data, *(state.get(s) for s in self.slots)]
+        if kind != (compiled, known["unused"]) or not all(map(is_, there, arrays)):
             if not (p.data.flags.c_contiguous and p.data.flags.writeable):
                 p.data = np.array(p.data, order="C")
             arrays = [p.data]
@@ -151,14 +171,19 @@ class Optimizer:
                 if s not in known["unused"] and state.get(s) is None:
                     state[s] = self.init_slot(s, p.data, known)
                 arrays.append(None if s in known["unused"] else state[s])
+            update = self.update
+            if compiled:
+                w, g, *slots = self._arrays
+                there = [a for a, s in zip(slots, self.slots) if s not in known["unused"]]
+                update = kernels.elementwise(update, (w, g, *there), (w, *slots), p.dtype)
             if self.elementwise:
                 flat = [a if a is None else a.reshape(-1) for a in arrays]
                 parts = [slice(lo, lo + BLOCK) for lo in range(0, p.size, BLOCK)]
                 blocks = [(part, *(a if a is None else a[part] for a in flat)) for part in parts]
             else:
                 blocks = [(..., *arrays)]
-            self._blocks[p] = p.data, known["unused"], blocks
-        return blocks
+            self._blocks[p] = (compiled, known["unused"]), [p.data, *map(state.get, self.slots)], update, blocks
+        return update, blocks
 
     def numbers(self, group: dict, state: dict, t: int) -> dict:
         """What update needs besides hyper-parameters, for one parameter at its step ``t``. May change state[kept]."""
@@ -185,11 +210,15 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The first group's learning rate. Setting it sets every group's."""
+        """The first group's learning rate. Setting it sets every group's. AttributeError for a rule without one."""
+        if "lr" not in self.defaults:
+            raise AttributeError(f"{type(self).__name__} has no lr, it has {', '.join(self.defaults)}")
         return self.param_groups[0]["lr"]
 
     @lr.setter
     def lr(self, lr):
+        if "lr" not in self.defaults:
+            raise AttributeError(f"{type(self).__name__} has no lr to set, it has {', '.join(self.defaults)}")
         for group in self.param_groups:
             self.check({"lr": lr})
             group["lr"] = lr
@@ -213,7 +242,9 @@ class Optimizer:
         if any(group.keys() != saved.keys() for group, saved in zip(self.param_groups, state["param_groups"])):
             raise ValueError(f"this state has {', '.join(state['param_groups'][0])}, {type(self).__name__} has "
                              f"{', '.join(self.param_groups[0])}: is it another optimizer's?")
-        params = [p for g in self.param_groups for p in g["params"]]
+        groups = {p: {**g, **{k: v for k, v in saved.items() if k != "params"}}
+                  for g, saved in zip(self.param_groups, state["param_groups"]) for p in g["params"]}
+        params = list(groups)
         new = {}
         for i, slots in state["state"].items():
             p = params[int(i)]
@@ -221,10 +252,17 @@ class Optimizer:
             if not {"step"} <= set(slots) <= mine:
                 raise ValueError(f"this state has {sorted(slots)}, {type(self).__name__} keeps {sorted(mine)}: is it "
                                  "another optimizer's?")
-            for name, value in slots.items():
-                if isinstance(value, np.ndarray) and self.elementwise and value.shape != p.shape:
-                    raise ValueError(f"{name} of parameter {i} has shape {value.shape}, the parameter {p.shape}")
-            new[p] = {k: np.array(v, order="C") if isinstance(v, np.ndarray) else v for k, v in slots.items()}
+            group = groups[p]
+            missing = set(self.slots) - set(self.unused(group)) - slots.keys()
+            if missing and slots["step"]:
+                raise ValueError(f"the state of parameter {i} lacks {', '.join(sorted(missing))}")
+            new[p] = dict(slots)
+            for name in [s for s in self.slots if slots.get(s) is not None]:
+                fresh = self.init_slot(name, p.data, group)
+                new[p][name] = np.array(slots[name], fresh.dtype, order="C")
+                if new[p][name].shape != fresh.shape:
+                    raise ValueError(f"{name} of parameter {i} has shape {new[p][name].shape}, for a parameter of "
+                                     f"shape {p.shape} it must be {fresh.shape}")
         for group, saved in zip(self.param_groups, state["param_groups"]):
             group.update({k: v for k, v in saved.items() if k != "params"})
         self.state, self._blocks, self.common = new, {}, dict(state.get("common", {}))
@@ -242,10 +280,20 @@ class Optimizer:
                     k: rms(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}}
         return {**summary, **self.common}
 
+    def __getstate__(self):
+        return {**self.__dict__, "_blocks": {}}  # a copy's arrays are others
+
     def __repr__(self):
         groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") + f" ({len(g['params'])} parameters)"
                   for g in self.param_groups]
         return f"{type(self).__name__}({'; '.join(groups)})"
+
+
+@cache
+def _lengths(cls):
+    """Of the hyper-parameters that are tuples: how many numbers."""
+    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+    return {name: len(default) for name, default in defaults.items() if isinstance(default, tuple)}
 
 
 def clip_grad_norm_(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:

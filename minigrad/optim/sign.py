@@ -31,14 +31,10 @@ class Signum(Optimizer):
     """
 
     slots = ("m",)
+    fractions = ("beta",)
 
     def __init__(self, params, lr: float = 1e-3, beta: float = 0.9, weight_decay: float = 0, *, maximize: bool = False):
         super().__init__(params, weight_decay, maximize, lr=lr, beta=beta)
-
-    def check(self, group):
-        super().check(group)
-        if group.get("beta", 0) >= 1:
-            raise ValueError(f"Signum: beta must be in [0, 1), got {group['beta']}")
 
     @staticmethod
     def update(w, g, m, lr, beta):
@@ -60,7 +56,7 @@ class Lion(Optimizer):
 
     def __init__(self, params, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0, *,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas))
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas)
 
     @staticmethod
     def update(w, g, m, lr, beta1, beta2):
@@ -82,7 +78,7 @@ class Rprop(Optimizer):
 
     def __init__(self, params, lr: float = 0.01, etas: tuple[float, float] = (0.5, 1.2),
                  step_sizes: tuple[float, float] = (1e-6, 50), *, weight_decay: float = 0, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, etas=tuple(etas), step_sizes=tuple(step_sizes))
+        super().__init__(params, weight_decay, maximize, lr=lr, etas=etas, step_sizes=step_sizes)
 
     def check(self, group):
         super().check(group)

@@ -180,7 +180,7 @@ class MoMoAdam(MoMo):
     def __init__(self, params, lr: float = 1e-2, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  lower_bound: float = 0.0, weight_decay: float = 0, adapt_lower_bound: bool = False, *,
                  maximize: bool = False):
-        Optimizer.__init__(self, params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps,
+        Optimizer.__init__(self, params, weight_decay, maximize, lr=lr, betas=betas, eps=eps,
                            lower_bound=lower_bound, adapt_lower_bound=adapt_lower_bound)
 
     def averaging(self, group, steps):
@@ -306,7 +306,7 @@ class DAdaptAdamW(Measured):
     def __init__(self, params, lr: float = 1.0, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  d0: float = 1e-6, weight_decay: float = 0, *, use_bias_correction: bool = False,
                  maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), eps=eps, d0=d0,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, eps=eps, d0=d0,
                          use_bias_correction=use_bias_correction)
 
     def check(self, group):
@@ -357,7 +357,7 @@ class Prodigy(Measured):
     def __init__(self, params, lr: float = 1.0, betas: tuple[float, float] = (0.9, 0.999), beta3: float | None = None,
                  eps: float = 1e-8, weight_decay: float = 0, *, d0: float = 1e-6, d_coef: float = 1.0,
                  use_bias_correction: bool = False, safeguard_warmup: bool = False, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, betas=tuple(betas), beta3=beta3, eps=eps, d0=d0,
+        super().__init__(params, weight_decay, maximize, lr=lr, betas=betas, beta3=beta3, eps=eps, d0=d0,
                          d_coef=d_coef, use_bias_correction=use_bias_correction, safeguard_warmup=safeguard_warmup)
 
     def check(self, group):

@@ -2,9 +2,8 @@
 
     python tests/benchmarks/optimizers.py                       all
     python tests/benchmarks/optimizers.py Adam SGD              some
-    python tests/benchmarks/optimizers.py --fast                the same formulas, unchanged, compiled by Numba; fast32:
-                                                                and its Python floats handed over as float32
-    python tests/benchmarks/optimizers.py --fast --compile      only whether they compile
+
+numpy: the formulas as they stand; compiled: the same text as a loop (minigrad.kernels.using), where it is elementwise.
 
 Everything runs in a process of its own, and the processes of a row take turns. A row gives the medians and the
 median of the ratios, turn by turn, with the middle half of them. Without PyTorch or Numba their columns stay empty.
@@ -51,21 +50,13 @@ def arrays(name):
 
 
 # ---- a worker: reads how many steps to take, writes the seconds of one ----
-def ours(name, fast=False, single=False):
+def ours(name):
     from minigrad import Parameter, Tensor
-    from minigrad.optim import optimizer as shell
     cls = classes()[name]
     params = [Parameter(w) for w, _ in arrays(name)]
     for p, (_, g) in zip(params, arrays(name)):
         p.grad = Tensor(g)
-    if fast:
-        shell.BLOCK = 10**9  # Numba's loops need no blocks
     optimizer = cls(params)
-    if fast:
-        import numba
-        formula = optimizer.update = numba.njit(parallel=True, error_model="numpy")(cls.update)
-        if single:  # for Numba, unlike NumPy, a float32 array times a Python float is float64
-            optimizer.update = lambda *given: formula(*(np.float32(x) if isinstance(x, float) else x for x in given))
     loss = Tensor(np.float32(1.0))
     closure = lambda: loss  # the gradients are there already
     return lambda: optimizer.step(closure)
@@ -84,7 +75,7 @@ def work(kind, name):
     import warnings
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
-        step = torchs(name) if kind == "torch" else ours(name, kind != "numpy", kind == "fast32")
+        step = torchs(name) if kind == "torch" else ours(name)
         for _ in range(3):
             step()
         print("ready", flush=True)
@@ -101,7 +92,8 @@ class Worker:
     def __init__(self, kind, name):
         self.process = subprocess.Popen([sys.executable, __file__, "--worker", kind, name], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+                                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MINIGRAD_KERNELS":
+                                             "compiled" if kind == "compiled" else "reference"})
         self.ready = self.process.stdout.readline() == "ready\n"
 
     def steps(self, count):
@@ -115,15 +107,14 @@ class Worker:
         return " ".join(lines[first:first + 2])
 
 
-def row(name, kinds, turns, compile_only):
+def row(name, kinds, turns):
     """kind -> seconds of each turn, or what went wrong."""
     workers = {kind: Worker(kind, name) for kind in kinds if kind != "torch" or name in TWINS}
     found = {kind: [] for kind, w in workers.items() if w.ready}
-    if not compile_only:
-        counts = {kind: max(1, int(0.02 / max(workers[kind].steps(3), 1e-5))) for kind in found}
-        for _ in range(turns):
-            for kind in found:
-                found[kind].append(workers[kind].steps(counts[kind]))
+    counts = {kind: max(1, int(0.02 / max(workers[kind].steps(3), 1e-5))) for kind in found}
+    for _ in range(turns):
+        for kind in found:
+            found[kind].append(workers[kind].steps(counts[kind]))
     complaints = {kind: w.end() for kind, w in workers.items()}
     return {kind: np.array(s) for kind, s in found.items()}, {k: c for k, c in complaints.items() if k not in found}
 
@@ -131,8 +122,6 @@ def row(name, kinds, turns, compile_only):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--fast", action="store_true", help="compile the elementwise updates with Numba")
-    parser.add_argument("--compile", action="store_true", help="only try to compile")
     parser.add_argument("--turns", type=int, default=25)
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "NAME"))
     asked = parser.parse_args()
@@ -141,22 +130,17 @@ def main():
     there = classes()
     names = [n for n in there if n.lower() in {m.lower() for m in asked.names}] if asked.names else list(there)
     kinds = ["numpy"]
-    for kind, module, wanted in (("fast", "numba", asked.fast), ("fast32", "numba", asked.fast),
-                                 ("torch", "torch", not asked.compile)):
-        if wanted and importlib.util.find_spec(module) is None:
-            print(f"{module} is not installed: its column stays empty")
-        elif wanted:
+    for kind, module in (("compiled", "numba"), ("torch", "torch")):
+        if importlib.util.find_spec(module):
             kinds.append(kind)
+        else:
+            print(f"{module} is not installed: its column stays empty")
     print(f"{'ms a step':<20}" + "".join(f"{k:>9}" for k in kinds) + "   ratios to torch, and their middle halves")
     ratios = {kind: [] for kind in kinds if kind != "torch"}
     refused = {}
     for name in names:
         elementwise = there[name].elementwise
-        mine = [k for k in kinds if not k.startswith("fast") or elementwise]
-        seconds, complaints = row(name, mine, asked.turns, asked.compile)
-        if asked.compile:
-            print(f"{name:<20}" + "; ".join(f"{k} {complaints.get(k, 'compiles')}" for k in mine if k != "numpy"))
-            continue
+        seconds, complaints = row(name, [k for k in kinds if k != "compiled" or elementwise], asked.turns)
         text = "".join(f"{np.median(seconds[k]) * 1e3:>9.3f}" if k in seconds else f"{'-':>9}" for k in kinds)
         for kind in ratios:
             if kind in seconds and "torch" in seconds:

@@ -1,0 +1,247 @@
+"""One formula, two speeds: what is compiled is the formula's own text, and gives what the formula gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import linecache
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigrad import Parameter, Tensor, kernels, optim
+from minigrad.kernels import compiled
+from minigrad.optim.optimizer import WORTH, Optimizer
+
+numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs Numba, the extra fast")
+ELEMENTWISE = [c for _, c in sorted(vars(optim).items()) if inspect.isclass(c) and issubclass(c, Optimizer)
+               and c.elementwise and isinstance(inspect.getattr_static(c, "update", None), staticmethod)]
+SWITCHES = {"SGD": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True, "dampening": 0}, {"weight_decay": 0.1}],
+            "Adam": [{"amsgrad": True}, {"weight_decay": 0.1, "decoupled_weight_decay": True},
+                     {"maximize": True, "epsilon_hat": True}],
+            "RMSprop": [{"momentum": 0.9, "centered": True}], "AdaBound": [{"amsbound": True}]}
+
+
+def run(cls, arguments, kernel, dtype, steps=3):
+    """Weights and slots after some steps, weights enough to be worth compiling."""
+    rng = np.random.default_rng(1)
+    params = [Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((WORTH,), (3, 4), ())]
+    with kernels.using(kernel), np.errstate(over="ignore", divide="ignore"):
+        np.random.default_rng(0)
+        keywords = {"generator": np.random.default_rng(2)} if "generator" in inspect.signature(cls).parameters else {}
+        optimizer = cls(params, **arguments, **keywords)
+        for _ in range(steps):
+            for p in params:
+                p.grad = Tensor(rng.standard_normal(p.shape).astype(dtype) * (rng.random(p.shape) < 0.9))
+            optimizer.step(lambda: Tensor(np.asarray(1.5, dtype)))
+    return [p.data for p in params] + [a for p in params for a in optimizer.state[p].values()
+                                       if isinstance(a, np.ndarray)]
+
+
+@numba
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cls, arguments", [
+    pytest.param(c, given, id=f"{c.__name__}-{n}")
+    for c in ELEMENTWISE for n, given in enumerate([{}, *SWITCHES.get(c.__name__, [])])])
+def test_compiled_optimizers_do_what_their_formulas_do(cls, arguments, dtype, monkeypatch):
+    monkeypatch.setattr(compiled, "refused", {})
+    kernels.elementwise.cache_clear()
+    fast = run(cls, arguments, "compiled", dtype)
+    assert compiled.refused == {}, "every elementwise update is to compile"
+    slow = run(cls, arguments, "reference", dtype)
+    assert len(fast) == len(slow) > 2
+    for a, b in zip(fast, slow):
+        assert a.dtype == b.dtype == np.dtype(dtype)
+        # most are equal to the bit; powers and exponentials differ in the last one, Numba's from NumPy's
+        units = (2000 if cls is optim.Ftrl else 8) * np.finfo(dtype).eps  # Ftrl takes one root from another
+        np.testing.assert_allclose(a, b, units, units)
+
+
+@numba
+def test_adam_is_equal_to_the_bit():
+    for a, b in zip(run(optim.Adam, {}, "compiled", "float32", 20), run(optim.Adam, {}, "reference", "float32", 20)):
+        np.testing.assert_array_equal(a, b)
+
+
+@numba
+def test_not_a_number_infinity_and_zero_are_as_in_numpy():
+    grads = np.zeros(WORTH, np.float32)
+    grads[:5] = np.nan, np.inf, -np.inf, 1e30, -0.0
+    for name in ("Adam", "AMSGrad", "Adamax", "Lion", "Rprop", "ADOPT"):
+        found = []
+        for kernel in ("compiled", "reference"):
+            p = Parameter(np.ones(WORTH, np.float32))
+            optimizer = getattr(optim, name)([p])
+            with kernels.using(kernel), np.errstate(all="ignore"):
+                for _ in range(3):
+                    p.grad = Tensor(grads)
+                    optimizer.step()
+            found.append(p.data)
+        np.testing.assert_array_equal(*found, err_msg=name)
+
+
+@numba
+def test_small_models_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(kernels, "elementwise", None)
+    p = Parameter(np.ones(WORTH - 1))
+    optimizer = optim.SGD([p], lr=1.0)
+    p.grad = Tensor(p.data)
+    with kernels.using("compiled"):
+        optimizer.step()
+    assert not p.data.any()
+
+
+@numba
+def test_the_choice_may_change_between_steps():
+    p = Parameter(np.ones(WORTH))
+    optimizer = optim.SGD([p], lr=0.5)
+    for kernel in ("compiled", "reference", "compiled"):
+        p.grad = Tensor(np.ones(WORTH))
+        with kernels.using(kernel):
+            optimizer.step()
+    assert (p.data == -0.5).all()
+
+
+def adam_like(w, g, m, top, lr, beta, eps, clip, t):
+    """The docstring is no statement of the loop."""
+    if clip:
+        eps = eps + 1
+    m += (1 - beta) * (g - m)
+    if top is not None:
+        top[...] = np.maximum(top, m)
+        m = top
+    if t == 1:
+        w -= lr * g
+        return
+    w -= lr * np.where(m > 0, np.clip(m, -1, 1), 0) / (np.sqrt(m * m) + eps)
+
+
+def test_the_text_of_a_loop():
+    text = compiled.loop_text(adam_like, ("w", "g", "m", "top"), ("w", "m", "top"))
+    before, _, loop = text.partition("    for _i in range(w.size):\n")
+    assert "eps = eps + 1" in before and "number0 = as_dtype(1 - beta)" in before
+    assert "m_kept = m_" in loop and "m[_i] = m_kept" in loop and "top_ = np.maximum(top_, m_)" in loop
+    assert "lr" not in loop and "None" not in text, "numbers are cast once, what is None is known"
+    without = compiled.loop_text(adam_like, ("w", "g", "m"), ("w", "m", "top"))
+    assert "top_" not in without and "m_kept" not in without
+
+
+@numba
+@pytest.mark.parametrize("t", [1, 2])
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("top", [False, True])
+def test_every_kind_of_statement(t, clip, top):
+    rng = np.random.default_rng(0)
+    arrays = dict(zip("wgm", rng.standard_normal((3, 50))))
+    copies = {k: a.copy() for k, a in arrays.items()}
+    tops = [rng.standard_normal(50) if top else None] * 2
+    tops = [a if a is None else a.copy() for a in tops]
+    names = ("w", "g", "m", "top")[:3 + top]
+    loop = kernels.elementwise(adam_like, names, ("w", "m", "top"), np.dtype("float64"))
+    assert loop is not adam_like
+    loop(*arrays.values(), tops[0], 0.1, 0.9, 1e-3, clip, t)
+    adam_like(*copies.values(), tops[1], 0.1, 0.9, 1e-3, clip, t)
+    for name in arrays:
+        np.testing.assert_array_equal(arrays[name], copies[name], err_msg=name)
+    if top:
+        np.testing.assert_array_equal(*tops)
+
+
+def mean(w, g, lr):
+    w -= lr * np.mean(g)
+
+
+def first(w, g, lr):
+    w -= lr * g[0]
+
+
+def again(w, g, lr):
+    w -= lr * g
+    lr = lr / 2
+    w -= lr * g
+
+
+def moved(w, g, v, lr):
+    if lr > 1:
+        w = v
+    w -= lr * g
+
+
+@numba
+@pytest.mark.parametrize("formula, why", [(mean, "np.mean(g) is not of single elements"),
+                                          (first, "g[0] is not of single elements"), (again, "lr is set again"),
+                                          (moved, "w stands for another array in the end")])
+def test_what_has_no_counterpart_runs_as_it_stands(formula, why, monkeypatch):
+    monkeypatch.setattr(compiled, "refused", {})
+    names = tuple(inspect.signature(formula).parameters)[:-1]
+    assert kernels.elementwise(formula, names, names[:1], np.dtype("float32")) is formula
+    assert [text for text in compiled.refused.values()] == [why]
+
+
+def unknown_to_numba(w, g, lr):
+    w -= lr.real * np.spacing(g) if lr.hex() else g
+
+
+@numba
+def test_what_numba_refuses_runs_as_it_stands(monkeypatch):
+    monkeypatch.setattr(compiled, "refused", {})
+    w, g = np.ones(5), np.ones(5)
+    loop = kernels.elementwise(unknown_to_numba, ("w", "g"), ("w",), np.dtype("float64"))
+    loop(w, g, 1.0)
+    loop(w, g, 1.0)
+    np.testing.assert_array_equal(w, 1 - 2 * np.spacing(1.0))
+    assert list(compiled.refused) == [f"{__name__}.unknown_to_numba"]
+
+
+@numba
+def test_a_formula_without_a_text_runs_as_it_stands():
+    scope = {}
+    exec("def f(w, g, lr):\n    w -= lr * g", scope)
+    assert kernels.elementwise(scope["f"], ("w", "g"), ("w",), np.dtype("float64")) is scope["f"]
+
+
+def test_using():
+    before = kernels.chosen()
+    with kernels.using("reference"):
+        assert kernels.chosen() == "reference"
+    assert kernels.chosen() == before
+    with pytest.raises(ValueError, match="got 'fast'"), kernels.using("fast"):
+        pass
+
+
+def test_compiled_needs_numba(monkeypatch):
+    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'minigrad\[fast\]'"), kernels.using("compiled"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["reference", "nonsense"])
+def test_the_environment_chooses(name):
+    code = "import minigrad; print(minigrad.kernels.chosen())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env={"MINIGRAD_KERNELS": name, "PYTHONPATH": ":".join(sys.path)})
+    if name == "reference":
+        assert done.stdout == "reference\n", done.stderr
+    else:
+        assert done.returncode and "MINIGRAD_KERNELS is 'nonsense'" in done.stderr
+
+
+def test_importing_minigrad_leaves_numba_alone():
+    code = "import sys, minigrad; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_a_text_that_is_not_the_formulas_is_not_used(tmp_path, monkeypatch):
+    """As when its file is edited while the program runs."""
+    (tmp_path / "rules.py").write_text("def rule(w, g, lr):\n    w -= lr * g\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import rules
+    assert "w_ -= number0 * g_" in compiled.loop_text(rules.rule, ("w", "g"), ("w",))
+    linecache.clearcache()
+    (tmp_path / "rules.py").write_text("def rule(w, g, lr):\n    w += lr * g\n")
+    with pytest.raises(compiled.Untranslatable, match="its file was changed after it had been loaded"):
+        compiled.loop_text(rules.rule, ("w", "g"), ("w",))
