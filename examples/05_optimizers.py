@@ -2,6 +2,8 @@
 
     python examples/05_optimizers.py                 the table
     python examples/05_optimizers.py pictures        and paths, losses, learning rates, an animation in that folder
+                                                     (by matplotlib and Pillow: the extras plot and image)
+On other functions, and without a line of code: minigrad compare --function rosenbrock --optimizers sgd,adam:0.1
 
 Reads: minigrad/optim/momentum.py, adaptive.py and adam.py; then classical.py for what came before.
 """

@@ -272,7 +272,7 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
         for y in t.ys:
             def row(u, y=y):
                 return t.like_arguments(_vjp([y], [unwrap(u, t.levels)], t.xs, t.lifts))
-            blocks.append(_rows(row, y.shape[len(t.levels):], y.dtype, chunk_size))
+            blocks.append(rows(row, y.shape[len(t.levels):], y.dtype, chunk_size))
         result = tree.rebuild(t.y, iter(blocks))
         return (result, t.aux) if has_aux else result
     return _like(f, jac, "jacobian")
@@ -296,7 +296,7 @@ def jacfwd(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
             def column(v, i=i):
                 vs = [v if j == i else np.zeros(x.shape, x.dtype) for j, x in enumerate(xs)]
                 return jvp(of_these, primals, tree.rebuild(primals, iter(vs)))[1]
-            y = _rows(column, x.shape, x.dtype)
+            y = rows(column, x.shape, x.dtype)
             columns.append([np.moveaxis(c, range(x.ndim), range(-x.ndim, 0)) for _, c in tree.leaves(y)])
             _check_real(*columns[-1])
         like = primals[0] if one else primals
@@ -309,7 +309,7 @@ def _check_real(*values):
         raise TypeError("a Jacobian is of real numbers: split complex ones with np.real and np.imag")
 
 
-def _rows(row, shape, dtype, chunk_size=None):
+def rows(row, shape, dtype, chunk_size=None):
     """``row`` of every unit vector of this shape: a tree of its results, with the axes of ``shape`` in front."""
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")

@@ -28,6 +28,7 @@ compare::
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import math
 import os
@@ -87,6 +88,10 @@ def _say(text=""):
     print(text, flush=True)  # progress goes to stderr: in a file, both shall be in order
 
 
+def _wrapped(text):
+    return textwrap.fill(text, 79, subsequent_indent="  ", break_on_hyphens=False)
+
+
 # ---- train ----
 def _train(options) -> int:
     from . import checkpoint, data, train
@@ -128,7 +133,7 @@ def _train(options) -> int:
     _say(f"\ntest accuracy {result.accuracy:.2%} on {len(test):,} images (loss {result.loss:.4f}), "
          f"the model of epoch {best.metadata['epoch']}")
     names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
-    _say(textwrap.fill(f"written to {folder}: {names}", 79, subsequent_indent="  ", break_on_hyphens=False))
+    _say(_wrapped(f"written to {folder}: {names}"))
     _say(f"try: minigrad predict {folder / 'model.safetensors'} test:0")
     return 0
 
@@ -174,7 +179,6 @@ def _complete(settings, name):
         if settings[key] is None:
             settings[key] = value
     if settings["lr"] is None:
-        import inspect
         lr = inspect.signature(optim.by_name(optimizer)).parameters.get("lr")
         if lr is None:
             raise ValueError(f"--optimizer {optimizer} has no learning rate, and this command's schedules need one: "
@@ -285,13 +289,16 @@ def _compare(options) -> int:
     folder = Path(options.out or Path("runs") / f"compare-{function.name}")
     least = " or ".join(f"({x:.6g}, {y:.6g})" for x, y in function.minima)
     least = f"least at {least}" if least else "without a lower bound"
-    _say(f"{function.name}: {function.formula} from {function.start}, {least}\n\n{theatre.table(runs)}\n")
+    _say(_wrapped(f"{function.name}: {function.formula} from {function.start}, {least}"))
+    _say(f"\n{theatre.table(runs)}\n")
+    for note in theatre.notes(runs):
+        _say(_wrapped(note) + "\n")
     try:
         theatre.write(runs, folder, options.dark)
     except viz.MissingExtra as error:
         _say(str(error))
     written = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
-    _say(textwrap.fill(f"written to {folder}: {written}", 79, subsequent_indent="  ", break_on_hyphens=False))
+    _say(_wrapped(f"written to {folder}: {written}"))
     return 0
 
 
@@ -345,8 +352,9 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
         help="bowl, saddle, monkey-saddle, plateau, rosenbrock, beale, himmelblau, rastrigin, double-well or "
              "ill-conditioned; default: bowl")
     add("--optimizers", default=COMPARED, metavar="NAMES",
-        help="with commas between; name:rate sets a learning rate, else the function's own or the best of a few is "
-             f"taken; also of optim.classical; default: {COMPARED}")
+        help="with commas between: those of minigrad train --help, cocob, steepest-descent, conjugate-gradient, "
+             "barzilai-borwein, sgld; name:rate sets a learning rate, else the function's own is taken, or the best of "
+             f"16 between 0.0001 and 10, as the table then says; default: {COMPARED}")
     add("--steps", type=_count, help="each function has its own default")
     add("--seed", type=_seed, default=0, help="of optimizers that add noise; default: 0")
     add("--dark", action="store_true", help="light on dark")
@@ -361,7 +369,10 @@ def _command(commands, name, run, about):
 
 
 def _optimizers():
-    return sorted(n.lower() for n in optim.__all__ if isinstance(getattr(optim, n), type) and n != "Optimizer")
+    """Those that train this command's models: with a learning rate, and not for matrices alone."""
+    kinds = {n: c for n, c in vars(optim).items() if isinstance(c, type) and issubclass(c, optim.Optimizer)}
+    return sorted(n.lower() for n, c in kinds.items() if c not in (optim.Optimizer, optim.Muon)
+                  and "lr" in inspect.signature(c).parameters)
 
 
 def _number(convert, fits, wanted):
@@ -390,7 +401,9 @@ def _optimizer(text):
     try:
         return optim.by_name(text).__name__.lower()
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        from .viz.functions import unknown
+        message = unknown("optimizer", text, _optimizers(), "minigrad train --help lists them")
+        raise argparse.ArgumentTypeError(message) from error
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import math
@@ -19,7 +20,7 @@ from . import functional as F
 from .data import DataLoader
 from .mode import enable_grad, no_grad
 from .nn import Module
-from .optim import Optimizer
+from .optim import Accumulate, LRScheduler, MultiOptimizer, Optimizer, ReduceLROnPlateau, Wrapper
 from .progress import Progress, Whole
 from .random import default_generator
 
@@ -31,7 +32,8 @@ __all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate"
 class Epoch:
     """One epoch. loss and accuracy: means over its batches, each before its step; None where there is no such thing.
 
-    lr: of the last step. seconds, images_per_second: of the training alone, without the validation.
+    lr: of the last step; None if the optimizer has none. seconds, images_per_second: of the training alone, without the
+    validation.
     """
 
     epoch: int
@@ -39,7 +41,7 @@ class Epoch:
     accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
-    lr: float
+    lr: float | None
     seconds: float
     images_per_second: float
 
@@ -163,6 +165,7 @@ class _Sums:
     total: float = 0.0
     correct: int | None = 0
     seconds: float = 0.0
+    lr: float | None = None
 
     def add(self, loss, output, y):
         n = len(y)
@@ -180,25 +183,33 @@ class _Sums:
 # ---- training ----
 def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None, *, epochs: int = 1,
         batch_size: int | None = 128, validation=None, transform: Callable | None = None,
-        schedule: str | Callable[[float], float] | None = None, generator: np.random.Generator | None = None,
-        checkpoint: str | os.PathLike[str] | None = None, resume: str | os.PathLike[str] | None = None,
-        metadata: dict | None = None, progress: bool = True, callbacks: Sequence[Callable] = ()) -> History:
+        schedule: str | Callable[[float], float] | LRScheduler | None = None, schedule_interval: str = "epoch",
+        generator: np.random.Generator | None = None, checkpoint: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | None = None, metadata: dict | None = None, progress: bool = True,
+        callbacks: Sequence[Callable] = ()) -> History:
     """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits, on one machine.
 
     data: a dataset or a tuple (x, y), which is shuffled with ``generator`` into batches of ``batch_size`` (None: all in
     one), each through ``transform``; or a DataLoader, used as it is. validation: data to `evaluate` after each epoch.
     loss: ``loss(output, y)``, a mean; default: cross entropy. schedule: a name in `SCHEDULES`, or a function of the
-    share of training done, 0..1, that gives a factor of the learning rate; afterwards that is what it was before.
+    share of training done, 0..1, that gives a factor of the learning rate; afterwards that is what it was before. Or
+    one of the optimizer's `optim.schedules`, stepped after every "epoch" or every "step", as schedule_interval says;
+    ReduceLROnPlateau by the validation's loss, else the training's. It leaves the learning rate where it led.
+
+    Where a wrapper keeps averages (EMA, SWA, ScheduleFree), they are what is validated and saved as the best, with the
+    batch norms' statistics as they are. The model ends with the weights in training: swap() or eval() of the wrapper
+    shows the averages. Accumulate is flushed at the end of every epoch.
 
     checkpoint: a file for the weights of the best epoch (`History.best`); or a folder, for those, as
     model.safetensors, and for all that ``resume`` needs, as last.safetensors. resume: that folder or file; what follows
     is what would have come without the pause, to the bit, up to ``epochs`` in total. metadata: for these files.
 
     progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch;
-    one that returns True ends the training.
+    one that returns True ends the training. Those with state_dict and load_state_dict are resumed too.
 
     Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
-    history says ``interrupted``. Raises Diverged when the loss is NaN or infinite; the step is not taken.
+    history says ``interrupted``. Raises Diverged when the loss is NaN or infinite before a step, which is not taken; a
+    line search may try such points.
     """
     if isinstance(data, DataLoader):
         if transform is not None or generator is not None:
@@ -209,7 +220,8 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     if isinstance(schedule, str) and schedule not in SCHEDULES:
         raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
     schedule = SCHEDULES.get(schedule or "constant", schedule)
-    run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, metadata or {})
+    run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, schedule_interval, metadata or {},
+               callbacks)
     folder = None
     if checkpoint is not None and Path(checkpoint).suffix not in files.SUFFIXES:
         folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
@@ -223,15 +235,24 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
             while len(history) < epochs:
                 model.train()
                 run.epoch(bar)
-                measured = (None, None) if validation is None else evaluate(model, validation, loss=loss)[:2]
+                measured = None, None
+                if validation is not None:
+                    with _averages(optimizer, run.whole):
+                        measured = evaluate(model, validation, loss=loss)[:2]
                 with run.whole:
                     run.finish_epoch(*measured)
                     if checkpoint and history.best is history[-1]:
-                        files.save(checkpoint, model, metadata={**run.metadata, "epoch": len(history)})
-                    if folder:
-                        run.save(folder)
+                        with _averages(optimizer, contextlib.nullcontext()):
+                            files.save(checkpoint, model, metadata={**run.metadata, "epoch": len(history)})
                     bar.line(history[-1])
-                if any([callback(model, history) is True for callback in callbacks]):
+                try:
+                    enough = any([callback(model, history) is True for callback in callbacks])
+                finally:  # the epoch is done, whatever a callback raised; what they changed belongs to it
+                    with run.whole:
+                        run.heed_lr()
+                        if folder:
+                            run.save(folder)
+                if enough:
                     break
     except KeyboardInterrupt:
         history.interrupted = True
@@ -245,19 +266,77 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     return history
 
 
+def _parts(optimizer):
+    """What a wrapper wraps."""
+    if isinstance(optimizer, Wrapper):
+        return optimizer.optimizers if isinstance(optimizer, MultiOptimizer) else [optimizer.optimizer]
+    return []
+
+
+def _flush(optimizer):
+    if isinstance(optimizer, Accumulate):
+        optimizer.flush()
+    for part in _parts(optimizer):
+        _flush(part)
+
+
+def _show_averages(optimizer, stack):
+    """Exchange weights for the averages of the outermost wrappers that have some, until ``stack`` closes."""
+    if getattr(optimizer, "n_averaged", 0):
+        stack.enter_context(optimizer.averaged())
+    elif hasattr(optimizer, "eval"):
+        stack.callback(optimizer.train, optimizer.training)
+        optimizer.eval()
+    else:
+        for part in _parts(optimizer):
+            _show_averages(part, stack)
+
+
+@contextlib.contextmanager
+def _averages(optimizer, whole):
+    """Inside, the weights are the averages, if a wrapper keeps any. ``whole`` guards the exchange."""
+    stack = contextlib.ExitStack()
+    try:
+        with whole:
+            _show_averages(optimizer, stack)
+        yield
+    finally:
+        with whole:
+            stack.close()
+
+
 class _Run:
     """The state of a training in progress: everything that an interruption must keep."""
 
-    def __init__(self, model, optimizer, loss, loader, epochs, schedule, metadata):
+    def __init__(self, model, optimizer, loss, loader, epochs, schedule, interval, metadata, callbacks):
         self.model, self.optimizer, self.loss, self.loader = model, optimizer, loss, loader
-        self.epochs, self.schedule, self.metadata = epochs, schedule, metadata
+        self.epochs, self.metadata, self.callbacks = epochs, metadata, callbacks
         self.history, self.step, self.sums = History(), 0, _Sums()
-        self.lrs = [group["lr"] for group in optimizer.param_groups]
-        self.set_lrs = []  # what the last step set, to notice a change from outside
+        self.rated = [group for group in optimizer.param_groups if "lr" in group]
+        self.lrs = [group["lr"] for group in self.rated]  # what the schedule gives factors of
+        self.set_lrs = list(self.lrs)  # what it made of them, to notice a change from outside
+        self.schedule, self.scheduler, self.interval = schedule, None, interval
+        self._check_schedule()
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
         self.whole = Whole()
         self.interruptible = self.whole.installed()
+
+    def _check_schedule(self):
+        schedule, name = self.schedule, type(self.schedule).__name__
+        if self.interval not in ("epoch", "step"):
+            raise ValueError(f'fit: schedule_interval must be "epoch" or "step", got {self.interval!r}')
+        if isinstance(schedule, LRScheduler):
+            if [id(g) for g in schedule.optimizer.param_groups] != [id(g) for g in self.optimizer.param_groups]:
+                raise ValueError(f"fit: this {name} is of another optimizer")
+            if isinstance(schedule, ReduceLROnPlateau) and self.interval == "step":
+                raise ValueError(f'fit: {name} needs the loss of an epoch: schedule_interval="epoch"')
+            self.lrs = schedule.base_lrs if schedule.key == "lr" else self.lrs
+            self.schedule, self.scheduler = None, schedule
+        elif not callable(schedule):
+            raise TypeError(f"fit: schedule is a name, a function or an LRScheduler, got {schedule!r:.60}")
+        elif not self.rated and schedule is not SCHEDULES["constant"]:
+            raise ValueError(f"fit: {type(self.optimizer).__name__} has no learning rate: leave schedule= out")
 
     def epoch(self, bar):
         """The rest of this epoch's steps."""
@@ -278,39 +357,43 @@ class _Run:
                 self.step += 1
                 self.sums.seconds = earlier + time.perf_counter() - before
             bar.update(self.step, self.sums)
+        with self.whole:
+            _flush(self.optimizer)
 
     def _step(self, x, y):
-        done = (len(self.history) * len(self.loader) + self.step) / (self.epochs * len(self.loader))
-        factor = self.schedule(done)
-        for i, group in enumerate(self.optimizer.param_groups):
-            if self.set_lrs and group["lr"] != self.set_lrs[i]:  # a callback did: go on from there
-                self.lrs[i] *= group["lr"] / self.set_lrs[i] if self.set_lrs[i] else 1
-            group["lr"] = self.lrs[i] * factor
-        self.set_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        if self.schedule is not None:
+            self.heed_lr()
+            done = (len(self.history) * len(self.loader) + self.step) / (self.epochs * len(self.loader))
+            factor = self.schedule(done)
+            self._set_lrs([lr * factor for lr in self.lrs])
         first = []
 
         def closure():
             self.optimizer.zero_grad()
             output = self.model(x)
             loss = self.loss(output, y)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise Diverged(self._why(value, x), self.history)
-            loss.backward()
             if not first:
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise Diverged(self._why(value, x), self.history)
                 first.append((value, output, y))
+            loss.backward()  # also where a line search tries a point that overflows: it sees that, and takes another
             return loss
         with enable_grad():
             self.optimizer.step(closure)
         self.sums.add(*first[0])
+        self.sums.lr = self.lr
+        if self.scheduler is not None and self.interval == "step":
+            self.scheduler.step()
 
     def _why(self, value, x):
+        lr = f" (lr {self.lr:.3g})" if self.rated else ""
         text = (f"the loss became {value} in epoch {len(self.history) + 1}, step {self.step + 1} of "
-                f"{len(self.loader)} (lr {self.optimizer.lr:.3g}): ")
+                f"{len(self.loader)}{lr}: ")
         if x.dtype.kind == "f" and not np.isfinite(x.data).all():
             return text + "the batch itself holds NaN or infinity; clean the data"
-        return text + (f"try a smaller learning rate, like {self.lrs[0] / 10:.2g}, or clip gradients "
-                       "(optimizer.gradient_hooks.append(optim.clip_norm(1.0)))")
+        smaller = f"try a smaller learning rate, like {self.lrs[0] / 10:.2g}, or " if self.rated else ""
+        return f"{text}{smaller}clip gradients (optimizer.gradient_hooks.append(optim.clip_norm(1.0)))"
 
     def where(self):
         return f"in epoch {len(self.history) + 1} after {self.step} of {len(self.loader)} steps"
@@ -318,13 +401,36 @@ class _Run:
     def finish_epoch(self, val_loss, val_accuracy):
         sums = self.sums
         self.history.records.append(Epoch(len(self.history) + 1, sums.loss, sums.accuracy, val_loss, val_accuracy,
-                                          self.optimizer.lr, sums.seconds, sums.speed))
+                                          sums.lr, sums.seconds, sums.speed))
         self.step, self.sums = 0, _Sums()
         self.chance = None
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(sums.loss if val_loss is None else val_loss)
+        elif self.scheduler is not None and self.interval == "epoch":
+            self.scheduler.step()
+
+    # ---- the learning rate ----
+    @property
+    def lr(self):
+        """The first group's, None if there is none."""
+        return self.rated[0]["lr"] if self.rated else None
+
+    def heed_lr(self):
+        """Go on from the learning rates that a callback has set. An LRScheduler does so itself."""
+        if self.schedule is None:
+            return
+        now = [group["lr"] for group in self.rated]
+        self.lrs = [lr * (new / old) if new != old and old else lr for lr, new, old in zip(self.lrs, now, self.set_lrs)]
+        self.set_lrs = now
+
+    def _set_lrs(self, lrs):
+        for group, lr in zip(self.rated, lrs):
+            group["lr"] = lr
+        self.set_lrs = lrs
 
     def restore_lr(self):
-        for group, lr in zip(self.optimizer.param_groups, self.lrs):
-            group["lr"] = lr
+        if self.schedule is not None:
+            self._set_lrs(self.lrs)
 
     # ---- across a pause ----
     def _generators(self):
@@ -343,7 +449,10 @@ class _Run:
 
     def save(self, folder):
         now = [g.bit_generator.state for g in self._generators()]
+        self.heed_lr()
+        scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         training = {"history": [asdict(r) for r in self.history], "lrs": self.lrs, "step": self.step,
+                    "schedule": scheduler, "callbacks": [(kind, c.state_dict()) for kind, c in self._with_state()],
                     "steps": len(self.loader), "sums": asdict(self.sums), "chance": now,
                     "chance_at_epoch_start": self.chance}
         files.save(folder / "last.safetensors", self.model, self.optimizer,
@@ -359,14 +468,28 @@ class _Run:
         if training["steps"] != len(self.loader):
             raise ValueError(f"{path} was trained in epochs of {training['steps']} steps, these have "
                              f"{len(self.loader)}: use the same data and batch size")
+        if (training.get("schedule") is None) != (self.scheduler is None):
+            raise ValueError(f"{path} was trained with{'out' if self.scheduler else ''} an LRScheduler: resume it with "
+                             "the same schedule")
+        if self.scheduler is not None:  # before the optimizer, which knows what others have set since
+            self.scheduler.load_state_dict(training["schedule"])
         saved.restore(self.model, self.optimizer)
-        self.lrs = training["lrs"]
+        self.lrs, self.set_lrs = training["lrs"], [group["lr"] for group in self.rated]
+        states = list(training.get("callbacks", ()))
+        for kind, callback in self._with_state():
+            found = next((i for i, (saved_kind, _) in enumerate(states) if saved_kind == kind), None)
+            if found is not None:
+                callback.load_state_dict(states.pop(found)[1])
         self.history.records[:] = [Epoch(**r) for r in training["history"]]
         self.step, self.sums = training["step"], _Sums(**training["sums"])
         self.chance = training["chance_at_epoch_start"]
         if self.chance is not None:  # in the middle of an epoch: its order is drawn again from its beginning
             self.skip_to = training["chance"]
         self._set_chance(self.chance or training["chance"])
+
+    def _with_state(self):
+        return [(type(c).__name__, c) for c in self.callbacks
+                if hasattr(c, "state_dict") and hasattr(c, "load_state_dict")]
 
 
 def _transforms(transform):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import warnings
@@ -12,9 +11,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from minigrad import Parameter, Tensor, manual_seed
+from minigrad import Parameter, Tensor, checkpoint, manual_seed, nn, train
 from minigrad import functional as F
-from minigrad.optim import SGD, classical
+from minigrad.optim import SGD, GaLore, SkipNonFinite, WeightDecay, classical, clip_norm, freeze, unfreeze
 from minigrad.optim.classical import (
     FISTA,
     ISTA,
@@ -488,23 +487,59 @@ def go(optimizer, closure, steps):
 
 
 @every
-def test_a_run_resumed_from_its_state_is_the_run_itself_to_the_bit(make):
+@pytest.mark.parametrize("suffix", [None, ".safetensors", ".npz"])
+def test_a_run_resumed_from_its_state_is_the_run_itself_to_the_bit(make, suffix, tmp_path):
     whole, closure = problem()
     go(make([whole]), closure, 7)
     first, closure = problem()
     optimizer = make([first])
     go(optimizer, closure, 4)
     state, at = optimizer.state_dict(), first.data.copy()
-    chance = copy.deepcopy(state["param_groups"][0].get("generator"))
+    if suffix:
+        state = checkpoint.load(checkpoint.save(tmp_path / f"a{suffix}", {"w": at}, optimizer)).optimizer
     go(optimizer, closure, 2)  # what was saved does not change with it
     second, closure = problem()
     second.data[...] = at
     resumed = make([second])
-    if chance is not None:
-        state["param_groups"][0]["generator"] = chance
     resumed.load_state_dict(state)
     go(resumed, closure, 3)
     np.testing.assert_array_equal(second.data, whole.data)
+
+
+@pytest.mark.parametrize("make", [lambda p, rng: SGLD(p, generator=rng), lambda p, rng: SVRG(p, 0.1, 3, generator=rng),
+                                  lambda p, rng: SAGA(p, 0.1, 3, generator=rng)])
+def test_the_generators_state_is_saved_and_not_the_generator(make):
+    rng = np.random.default_rng(5)
+    w, closure = problem()
+    optimizer = make([w], rng)
+    go(optimizer, closure, 2)
+    state = optimizer.state_dict()
+    assert state["generator"] == rng.bit_generator.state
+    assert not any(isinstance(v, np.random.Generator) for v in state["param_groups"][0].values())
+    other = make([w], None)
+    other.load_state_dict(state)
+    assert other.generator.bit_generator.state == state["generator"] and other.generator is not rng
+    with pytest.raises(ValueError, match=r"generator is a PCG64, \w+'s is a Philox: give it one of that kind"):
+        make([w], np.random.Generator(np.random.Philox(0))).load_state_dict(state)
+    default = make([w], None).state_dict()
+    assert default["generator"] is None
+    other.load_state_dict(default)
+    assert other.generator.bit_generator.state == state["generator"], "as it was"
+
+
+@pytest.mark.parametrize("name", ["ista", "fista", "projected", "steepest", "cg", "bb", "sgld"])
+def test_fit_with_a_checkpoint_folder_resumes_to_the_bit(name, tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 2)).astype(np.float32), np.arange(20) % 2
+    def run(epochs, **where):
+        manual_seed(1)
+        model = nn.Dense(2, 2)
+        train.fit(model, (x, y), MAKERS[name](model.parameters()), epochs=epochs, batch_size=10, progress=False,
+                  **where)
+        return model.weight.data
+    expected = run(2)
+    run(1, checkpoint=tmp_path)
+    np.testing.assert_array_equal(run(2, resume=tmp_path), expected)
 
 
 @every
@@ -535,10 +570,296 @@ def test_maximize_is_the_negated_loss(make):
     (lambda p: BarzilaiBorwein(p, length="middle"), "middle"), (lambda p: SVRG(p, 0.1, 0), "got 0"),
     (lambda p: SAGA(p, 0.1, 0), "got 0"), (lambda p: ISTA(p, -1.0, 0.1), "lr"),
     (lambda p: SteepestDescent([{"params": p}, {"params": [Parameter(np.ones(1))]}]), "one group"),
-    (lambda p: SAGA([{"params": p, "weight_decay": 0.1}], 0.1, 3), "no weight_decay")])
+    (lambda p: SAGA([{"params": p, "weight_decay": 0.1}], 0.1, 3), "no weight_decay"),
+    (lambda p: ISTA(p, 0.1, -1.0), "weight"), (lambda p: classical.project_simplex(0), "radius must be .*, got 0"),
+    (lambda p: classical.project_ball(math.nan), "radius must be .*, got nan")])
 def test_bad_hyper_parameters_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make([Parameter(np.ones(2))])
+
+
+@pytest.mark.parametrize("name", ["steepest", "cg", "fista", "svrg", "saga"])
+def test_a_missing_closure_is_told(name):
+    w, _ = problem()
+    with pytest.raises(TypeError, match=r"step needs a closure, which returns the loss"):
+        MAKERS[name]([w]).step(None)
+
+
+# ---- hooks and wrappers ----
+def record(optimizer):
+    seen = []
+    optimizer.gradient_hooks.append(lambda params, grads: seen.append([g.copy() for g in grads]) or grads)
+    return seen
+
+
+@every
+def test_hooks_see_the_gradient_once_a_step(make):
+    w, closure = problem()
+    u, other = problem()
+    optimizer, twin = make([w]), make([u])
+    seen = record(optimizer)
+    go(optimizer, closure, 3)
+    go(twin, other, 3)
+    assert len(seen) == 3 and all(g.shape == w.shape for (g,) in seen)
+    np.testing.assert_array_equal(w.data, u.data, "to look changes nothing")
+
+
+def test_clipping_reaches_the_methods_without_a_line_search():
+    w = Parameter(np.array([3.0]))
+    optimizer = BarzilaiBorwein([w], lr=1.0)
+    optimizer.gradient_hooks.append(clip_norm(0.1))
+    optimizer.step(lambda: 5 * (w * w).sum())
+    np.testing.assert_allclose(w.data, 2.9)
+    for make in (SVRG, SAGA):
+        for maximize in (False, True):
+            w = Parameter(np.array([3.0]))
+            optimizer = make([w], 1.0, 2, maximize=maximize)
+            optimizer.gradient_hooks.append(clip_norm(0.1))
+            seen = record(optimizer)
+            optimizer.step(lambda i, w=w: 5 * (w * w).sum())
+            np.testing.assert_allclose(w.data, 3.1 if maximize else 2.9)
+            np.testing.assert_allclose(seen, [[[0.1]]], err_msg="the gradient of what the closure gives")
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+@pytest.mark.parametrize("make", [lambda p: BarzilaiBorwein(p, 0.1), lambda p: SVRG(p, 0.1, 2),
+                                  lambda p: SAGA(p, 0.1, 2)])
+def test_weight_decay_reaches_the_methods_without_a_line_search(make, decoupled):
+    w = Parameter(np.array([3.0]))
+    WeightDecay(make([w]), 0.5, decoupled=decoupled).step(lambda *i: 2 * w.sum())
+    np.testing.assert_allclose(w.data, 3 * (1 - 0.1 * 0.5) - 0.1 * 2)
+
+
+@pytest.mark.parametrize("make", [lambda p: SteepestDescent(p), lambda p: ConjugateGradient(p),
+                                  lambda p: BarzilaiBorwein(p, memory=3)])
+@pytest.mark.parametrize("wrap", [lambda o: WeightDecay(o, 0.5), lambda o: WeightDecay(o, 0.5, decoupled=False),
+                                  lambda o: o.gradient_hooks.append(clip_norm(0.1)) or o])
+def test_a_line_search_refuses_what_changes_its_gradient(make, wrap):
+    w, closure = problem()
+    optimizer = wrap(make([w]))
+    with pytest.raises(ValueError, match=r"changed the gradient or the weights, but a line search follows the loss"):
+        optimizer.step(closure)
+    np.testing.assert_array_equal(w.data, [0.1, 0.2, 0.3, 0.4])
+
+
+def test_galore_refuses_methods_of_whole_vectors():
+    with pytest.raises(TypeError, match="treats each weight by itself"):
+        GaLore(ConjugateGradient([Parameter(np.ones((4, 4)))]), 1)
+
+
+def contents(optimizer):
+    """The state, its arrays as lists."""
+    def plain(v):
+        if isinstance(v, dict):
+            return {k: plain(x) for k, x in v.items() if k not in ("generator", "trained")}
+        return v.tolist() if isinstance(v, np.ndarray) else [plain(x) for x in v] if isinstance(v, list) else v
+    state = plain(optimizer.state_dict())
+    return {**state, "common": state.get("common", {})}
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+@every
+def test_a_skipped_step_is_as_if_it_had_not_been_called(make, steps):
+    w, closure = problem()
+    optimizer = make([w])
+    wrapped = SkipNonFinite(optimizer)
+    go(optimizer, closure, steps)
+    before, state = w.data.copy(), contents(optimizer)
+    def bad():
+        optimizer.zero_grad()
+        loss = closure() * np.nan
+        loss.backward()
+        return loss
+    wrapped.step((lambda i: bad()) if isinstance(optimizer, (SVRG, SAGA)) else bad)
+    assert wrapped.skipped == 1
+    np.testing.assert_array_equal(w.data, before)
+    assert contents(optimizer) == state
+
+
+# ---- frozen parameters ----
+@every
+def test_frozen_parameters_do_not_move(make):
+    class Two(nn.Module):
+        def __init__(self):
+            self.a = Parameter(np.array([0.1, 0.2, 0.3, 0.4]))
+            self.b = Parameter(np.array([0.4, 0.3, 0.2, 0.1]))
+    model = Two()
+    optimizer = make(model.parameters())
+    closure = lambda: ((model.a + model.b - 1) ** 2 * Tensor(np.arange(1.0, 5))).sum()
+    go(optimizer, closure, 2)
+    freeze(model, "a")
+    a, b = model.a.data.copy(), model.b.data.copy()
+    go(optimizer, closure, 2)
+    np.testing.assert_array_equal(model.a.data, a)
+    assert (model.b.data != b).any()
+    alone = Parameter(b.copy())
+    if isinstance(optimizer, (ConjugateGradient, BarzilaiBorwein)):  # what it remembers begins anew
+        go(make([alone]), lambda: ((Tensor(a) + alone - 1) ** 2 * Tensor(np.arange(1.0, 5))).sum(), 2)
+        np.testing.assert_array_equal(model.b.data, alone.data)
+    unfreeze(model)
+    go(optimizer, closure, 2)
+    assert (model.a.data != a).any()
+    freeze(model)
+    everything = [p.data.copy() for p in model.parameters()]
+    optimizer.step((lambda i: closure()) if isinstance(optimizer, (SVRG, SAGA)) else closure)
+    for p, w in zip(model.parameters(), everything, strict=True):
+        np.testing.assert_array_equal(p.data, w)
+
+
+def test_fista_does_not_extrapolate_what_has_no_gradient():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(2))
+    optimizer = FISTA([a, b], 0.1, classical.prox_l1(0.1))
+    go(optimizer, lambda: (a * a + b * b).sum(), 3)
+    at, theta = b.data.copy(), optimizer.state[b]["theta"]
+    go(optimizer, lambda: (a * a).sum(), 3)
+    np.testing.assert_array_equal(b.data, at)
+    assert optimizer.state[b]["theta"] == theta < optimizer.state[a]["theta"]
+
+
+# ---- what goes wrong ----
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("name", ["steepest", "exact", "cg", "bb", "fista", "svrg", "saga"])
+def test_an_interrupted_step_leaves_no_trace(name, error, steps, call):
+    w, closure = problem()
+    optimizer = MAKERS[name]([w])
+    go(optimizer, closure, steps)
+    before, state, calls = w.data.copy(), contents(optimizer), 0
+    def broken():
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise error
+        return closure()
+    try:
+        go(optimizer, broken, 1)
+    except error:
+        np.testing.assert_array_equal(w.data, before)
+        assert contents(optimizer) == state
+    else:
+        assert calls < call
+
+
+def test_fista_whose_prox_raises_leaves_no_trace():
+    a, b = Parameter(np.ones(2)), Parameter(np.ones(3))
+    def prox(v, lr):
+        if v.size == 3:
+            raise ValueError("no")
+        return v
+    for steps in (0, 2):
+        optimizer = FISTA([a, b], 0.1, classical.prox_l1(0.1))
+        go(optimizer, lambda: (a * a).sum() + (b * b).sum(), steps)
+        before, state, good, optimizer.prox = (a.data.copy(), b.data.copy()), contents(optimizer), optimizer.prox, prox
+        with pytest.raises(ValueError, match="no"):
+            go(optimizer, lambda: (a * a).sum() + (b * b).sum(), 1)
+        np.testing.assert_array_equal((*a.data, *b.data), np.concatenate(before))
+        assert contents(optimizer) == state
+        optimizer.prox = good
+        go(optimizer, lambda: (a * a).sum() + (b * b).sum(), 1)
+
+
+@pytest.mark.parametrize("search", classical.SEARCHES)
+def test_a_trial_whose_loss_is_refused_was_too_far(search):
+    def run(refuse):
+        w = Parameter(np.array([2.0, 3.0]))
+        optimizer = SteepestDescent([w], lr=1e3, search=search)
+        def closure():
+            loss = np.exp(w * w).sum()
+            if refuse and not math.isfinite(loss.item()):
+                raise FloatingPointError("the loss is inf")
+            return loss
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses = [optimizer.step(closure).item() for _ in range(4)]
+        assert losses == sorted(losses, reverse=True) and losses[3] < losses[0]
+        return w.data
+    np.testing.assert_array_equal(run(True), run(False))
+
+
+def test_fit_halves_a_first_step_that_overflows():
+    rng = np.random.default_rng(0)
+    x = (1e8 * rng.standard_normal((20, 3))).astype(np.float32)
+    y, model = rng.standard_normal((20, 1)).astype(np.float32), nn.Dense(3, 1)
+    before = float(((model(Tensor(x)) - Tensor(y)) ** 2).mean().item())
+    optimizer = SteepestDescent(model.parameters())
+    train.fit(model, (x, y), optimizer, lambda a, b: ((a - b) ** 2).mean(), batch_size=None, progress=False)
+    assert float(((model(Tensor(x)) - Tensor(y)) ** 2).mean().item()) < before
+
+
+def test_an_unbounded_loss_leaves_the_weights():
+    for make in (SteepestDescent, ConjugateGradient):
+        w = Parameter(np.array([1.0, 2.0]))
+        with pytest.raises(ArithmeticError, match="falls without end"):
+            make([w], search="exact").step(lambda w=w: w.sum())
+        np.testing.assert_array_equal(w.data, [1, 2])
+
+
+@pytest.mark.parametrize("make", [SteepestDescent, ConjugateGradient, lambda p: BarzilaiBorwein(p, memory=3),
+                                  lambda p: SteepestDescent(p, search="exact"),
+                                  lambda p: SteepestDescent(p, search="wolfe")])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_gradient_that_is_not_finite_is_no_step_and_forgotten(make, bad):
+    w, closure = problem()
+    optimizer = make([w])
+    go(optimizer, closure, 2)
+    before = w.data.copy()
+    def broken():
+        closure().backward()
+        w.grad = Tensor(np.array([1.0, bad, 0.0, 1.0]))
+        return Tensor(1.0)
+    with np.errstate(invalid="ignore"):
+        optimizer.step(broken)
+        np.testing.assert_array_equal(w.data, before)
+        optimizer.step(closure)
+    assert np.isfinite(w.data).all() and (w.data != before).all()
+    optimizer.step(closure)
+    assert np.isfinite(w.data).all()
+
+
+def test_a_root_at_zero_stays():
+    w = Parameter(np.array([0.0, 1.0]))
+    with np.errstate(divide="ignore"):
+        SteepestDescent([w]).step(lambda: np.sqrt(w).sum())
+    np.testing.assert_array_equal(w.data, [0, 1])
+
+
+def test_sagas_prox_sees_each_parameter_by_itself():
+    a, b = Parameter(np.zeros(3)), Parameter(np.zeros((2, 2)))
+    shapes, project = [], classical.project_simplex()
+    optimizer = SAGA([a, b], 0.1, 2, lambda v, lr: shapes.append(v.shape) or project(v))
+    optimizer.step(lambda i: (a + i).sum() - (b * b).sum())
+    np.testing.assert_allclose([a.data.sum(), b.data.sum()], 1)
+    assert shapes == [(3,), (2, 2)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_projections_of_large_small_and_broken_points(dtype):
+    ball, simplex = classical.project_ball(np.float64(1)), classical.project_simplex(np.float64(1))
+    huge = np.finfo(dtype).max / 2
+    for v in ([huge, huge], [huge, 0], [1e-30, 0], [0, 0], [3, 4]):
+        v = np.array(v, dtype)
+        norm = np.linalg.norm(ball(v).astype(np.float64))
+        np.testing.assert_allclose(norm, 1 if v[0] >= 3 else v[0], rtol=1e-6)
+        np.testing.assert_allclose(simplex(v).sum(), 1, rtol=1e-6)
+        assert ball(v).dtype == simplex(v).dtype == dtype and ball(v) is not v
+    np.testing.assert_allclose(ball(np.array([huge, huge], dtype)), math.sqrt(0.5), rtol=1e-6)
+    np.testing.assert_array_equal(simplex(np.array([huge, 0], dtype)), [1, 0], "1 is not lost in rounding")
+    for project in (ball, simplex):
+        assert np.isnan(project(np.array([1, np.nan, 2], dtype))).all(), "as any arithmetic"
+
+
+@pytest.mark.parametrize(("bad", "message"), [
+    ([0.5, -0.1, 0.6], r"parameter 1 is -0.1 at \(1,\), but weights have a logarithm if they are positive"),
+    ([0.5, math.nan, 0.6], r"parameter 1 is nan at \(1,\)"), ([0.0, 0, 0], r"parameter 1 is 0.0 at \(0,\)")])
+def test_mirror_descent_outside_its_domain_is_told_before_anything_changes(bad, message):
+    a, b = Parameter(np.full(3, 1 / 3)), Parameter(np.array(bad))
+    a.grad, b.grad = Tensor(np.arange(3.0)), Tensor(np.arange(3.0))
+    optimizer = MirrorDescent([a, b], 0.1)
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    np.testing.assert_array_equal(a.data, 1 / 3)
+    assert not optimizer.state
+    MirrorDescent([b], 0.1, lambda w: w, lambda d: d).step()  # another map, another domain
 
 
 def test_by_name():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,7 +169,8 @@ def test_a_loss_that_explodes_is_an_error_of_one_line(here, capsys):
     (["graph", "--out", "g.gif"], "ends in .svg, .png, .pdf or .dot"),
     (["graph", "--model", "resnet"], "no model called 'resnet'; there are mlp, cnn"),
     (["compare", "--function", "hill"], "no function called 'hill'; there are bowl, saddle"),
-    (["compare", "--optimizers", "sgd,nope"], "no optimizer called 'nope'; there are "),
+    (["compare", "--optimizers", "sgd,nope"], "no optimizer called 'nope'; minigrad compare --help lists them"),
+    (["compare", "--optimizers", "mirror-descent"], "MirrorDescent needs a start with x, y >= 0"),
     (["compare", "--optimizers", ","], "no optimizer was named"),
     (["compare", "--optimizers", "sgd:-1"], "lr must be finite and at least 0, got -1"),
     (["compare", "--optimizers", "fista"], "FISTA needs prox, which bowl does not have"),
@@ -210,6 +212,27 @@ def test_help_shows_examples_and_version_the_version(capsys):
         assert text in capsys.readouterr().out
     assert main([]) == 0
     assert "usage: minigrad" in capsys.readouterr().out
+
+
+def test_every_optimizer_that_help_names_is_accepted(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    named = re.search(r"one of (.*?), in any case", " ".join(capsys.readouterr().out.split())).group(1).split(", ")
+    assert set(minigrad.optim.__all__) > {"Adam", "EMA", "StepLR"} and "adam" in named and "ema" not in named
+    for name in named:
+        model = models.mlp(4, (3,), 2)
+        optimizer = minigrad.optim.by_name(cli._optimizer(name))(model.parameters(), lr=0.01)
+
+        def closure(model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = minigrad.functional.cross_entropy(model(minigrad.Tensor(np.ones((2, 4), np.float32))),
+                                                     np.array([0, 1]))
+            loss.backward()
+            return loss
+        optimizer.step(closure)
+    with pytest.raises(SystemExit):
+        main(["train", "--optimizer", "adamm"])
+    assert "no optimizer called 'adamm'; did you mean adam or " in capsys.readouterr().err
 
 
 def test_every_default_learning_rate_is_of_an_optimizer():
@@ -294,6 +317,11 @@ def test_compare_is_the_lecture_by_default_and_works_without_matplotlib(here, ca
     assert "written to c: table.csv" in out
     assert main(["compare", "--function", "saddle", "--optimizers", "sgd", "--out", "s"]) == 0
     assert "saddle: x² − y² from (-1.5, 0.001), without a lower bound" in capsys.readouterr().out
+    names = "sgd:100,lion,cocob,steepest-descent,conjugate-gradient,barzilai-borwein,sgld"  # all that help names
+    assert main(["compare", "--function", "himmelblau", "--optimizers", names, "--out", "h"]) == 0
+    out = capsys.readouterr().out
+    assert "  left bounds\n" in out and "lr tuned, of 16 from 0.0001 to 10 by " in out
+    assert max(map(len, out.splitlines())) <= 100 and len(out.splitlines()[0]) < 80
 
 
 # ---- graph, and the program itself ----

@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 
 
 # No rules for given gradients: these look at the loss where they like.
-ELSEWHERE = {"classical": "test_classical.py"}
+ELSEWHERE = {"classical": "test_classical.py", "second_order": "test_second_order.py",
+             "hutchinson": "test_hutchinson.py"}
 
 
 def found_classes():

@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from minigrad import Parameter, Tensor, checkpoint, nn, optim
-from minigrad.optim import wrappers as W
+from minigrad import Parameter, Tensor, checkpoint, manual_seed, nn, optim, train
+from minigrad import optim as W
 from minigrad.optim.adam import Adam, AdamW, RAdam
 from minigrad.optim.adam_variants import QHAdam
 
@@ -53,7 +53,7 @@ def has_sam(optimizer):
     while isinstance(optimizer, W.Wrapper):
         if isinstance(optimizer, W.SAM):
             return True
-        optimizer = optimizer.optimizer
+        optimizer = getattr(optimizer, "optimizer", None)
     return False
 
 
@@ -64,6 +64,14 @@ def same(found, expected, rtol=1e-12):
 
 def adam(ps):
     return Adam(ps, lr=0.1)
+
+
+class Scaled(W.GradScaler):
+    """It must be told that the gradients are scaled."""
+
+    def step(self, closure=None):
+        self.scale(Tensor(1.0))
+        return super().step(closure)
 
 
 EVERY = {
@@ -86,6 +94,12 @@ EVERY = {
     "all": lambda ps: W.SkipNonFinite(W.EMA(W.Lookahead(W.SAM(W.WeightDecay(W.GradientNoise(
         adam(ps), generator=np.random.default_rng(3)), 0.1)), k=2), 0.9)),
     "around accumulate": lambda ps: W.SAM(W.SkipNonFinite(W.Accumulate(W.Lookahead(adam(ps), k=2), 2))),
+    "mechanic": lambda ps: W.Mechanic(Adam(ps, lr=0.1), s_init=1e-2),
+    "trust ratio": lambda ps: W.TrustRatio(adam(ps)),
+    "scaler": lambda ps: Scaled(adam(ps), 64.0, growth_interval=3),
+    "multi": lambda ps: W.MultiOptimizer(W.Lookahead(adam(ps[:2]), k=2), optim.Muon(ps[2:], lr=0.1)),
+    "around multi": lambda ps: W.EMA(W.Lookahead(W.Accumulate(W.SkipNonFinite(W.MultiOptimizer(
+        optim.Muon(ps[2:3], lr=0.1), W.GaLore(adam(ps[3:]), rank=2), adam(ps[:2]))), 2), k=2), 0.9),
     "galore inside": lambda ps: W.Lookahead(W.SkipNonFinite(W.GaLore(adam(ps), rank=2, update_proj_gap=3)), k=2),
 }
 every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
@@ -126,7 +140,7 @@ def test_float32_stays_float32(make):
     assert all(a.dtype == np.float32 for a in arrays(optimizer.state_dict()))
 
 
-@every
+@pytest.mark.parametrize("make", [make for name, make in EVERY.items() if "multi" not in name])
 def test_it_is_used_like_an_optimizer(make):
     params = weights()
     optimizer = make(params)
@@ -166,6 +180,17 @@ def test_a_state_of_another_is_refused_and_changes_nothing(make):
     with pytest.raises(ValueError, match="this state"):
         optimizer.load_state_dict(other.state_dict())
     np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+def test_a_state_for_other_parameters_is_refused_and_one_of_another_dtype_cast():
+    params, few, half = weights(), weights()[:3], weights(dtype=np.float32)
+    whole = W.Lookahead(adam(params))
+    whole.step(bowl(whole, params))
+    with pytest.raises(ValueError, match="this state is for more than the 3 parameters that Lookahead has"):
+        W.Lookahead(adam(few)).load_state_dict(whole.state_dict())
+    other = W.Lookahead(adam(half))
+    other.load_state_dict(whole.state_dict())
+    assert all(a.dtype == np.float32 for a in other.slow.values())
 
 
 # ---- Lookahead and Ranger ----
@@ -305,6 +330,16 @@ def test_sam_brings_the_weights_back_if_the_closure_fails():
 
 
 # ---- Schedule-Free ----
+def test_schedule_free_weighs_each_group_by_its_own_rate():
+    a, b, alone = (Parameter(np.ones(2)) for _ in range(3))
+    both = W.ScheduleFree(optim.SGD([{"params": [a], "lr": 0.0}, {"params": [b], "lr": 0.1}]))
+    one = W.ScheduleFree(optim.SGD([alone], lr=0.1))
+    for _ in range(50):
+        both.step(bowl(both, [a, b])), one.step(bowl(one, [a, alone]))
+    both.eval(), one.eval()
+    assert (a.data == 1).all() and np.array_equal(b.data, alone.data) and (np.abs(b.data) < 0.1).all()
+
+
 @pytest.mark.parametrize("inner", [lambda ps: optim.SGD(ps, lr=0.1), lambda ps: AdamW(ps, 0.1, (0.0, 0.9))])
 def test_schedule_free(inner):
     params, twins = weights(), weights()
@@ -329,6 +364,16 @@ def test_schedule_free(inner):
         same(params, x)
         assert optimizer.eval().train().train() is optimizer
         same(params, trained, 0)
+
+
+def test_schedule_free_leaves_weights_without_a_gradient_where_they_are():
+    p, q = weights(((3,), (3,)))
+    optimizer = W.ScheduleFree(optim.SGD([p, q], lr=0.1))
+    run(optimizer, [p, q], range(3))
+    q.grad, y, z, x = None, q.data.copy(), optimizer.z[q].copy(), optimizer.x[q].copy()
+    give_gradients([p], 0)
+    optimizer.step()
+    same([q, optimizer.z[q], optimizer.x[q]], [y, z, x], 0)
 
 
 def test_schedule_free_of_beta_zero_is_the_mean_of_sgds_path():
@@ -566,7 +611,8 @@ def test_galore_refuses_what_it_cannot_wrap():
     params = weights()
     used = adam(params)
     run(used, params, range(1))
-    for bad in (LAMB(params), used, W.EMA(adam(params))):
+    for bad in (LAMB(params), used, W.EMA(adam(params)), optim.classical.SVRG(params, lr=0.1, n=2),
+                optim.NAG(params, lookahead=True)):
         with pytest.raises(TypeError, match="GaLore wraps a new optimizer that treats each weight by itself"):
             W.GaLore(bad)
     with pytest.raises(TypeError, match="does not reach through GaLore"):
@@ -624,6 +670,467 @@ def test_freezing():
         W.freeze(model, "2.*")
 
 
+@every
+@pytest.mark.parametrize("from_the_start", [False, True])
+def test_frozen_weights_stand_still_whatever_wraps(make, from_the_start):
+    params = weights()
+    optimizer = make(params)
+    run(optimizer, params, range(0 if from_the_start else 3))
+    frozen, trained = params[::2], params[1::2]
+    for p in frozen:
+        p.grad, p.requires_grad = None, False
+    before, moving = [p.data.copy() for p in frozen], [p.data.copy() for p in trained]
+    for seed in range(5):
+        give_gradients(trained, seed)
+        optimizer.step(bowl(optimizer, params))
+    same(frozen, before, 0)
+    assert not any(np.array_equal(p.data, w) for p, w in zip(trained, moving))
+    for p in frozen:
+        p.requires_grad = True
+    run(optimizer, params, range(4))
+    assert not any(np.array_equal(p.data, w) for p, w in zip(frozen, before))
+
+
+def test_averages_of_frozen_weights_go_on():
+    p, q = weights(((3,), (3,)))
+    optimizer = W.EMA(optim.SGD([p, q], lr=0.1), 0.5)
+    run(optimizer, [p, q], range(3))
+    p.grad, p.requires_grad, average = None, False, optimizer.average[p].copy()
+    give_gradients([q], 3)
+    optimizer.step()
+    same([optimizer.average[p]], [(average + p.data) / 2])
+
+
+# ---- steps that were not taken ----
+SKIPPING = {
+    "inside": lambda o: W.WeightDecay(noise(W.SkipNonFinite(o)), 0.5),
+    "outside": lambda o: W.SkipNonFinite(W.WeightDecay(noise(o), 0.5)),
+    "between": lambda o: W.WeightDecay(W.SkipNonFinite(noise(W.WeightDecay(o, 0.1, decoupled=False))), 0.5),
+    "averages": lambda o: W.SWA(W.EMA(W.Lookahead(W.SkipNonFinite(o), k=2), 0.9), every=2),
+    "schedule-free": lambda o: W.ScheduleFree(W.SkipNonFinite(o)),
+    "mechanic": lambda o: W.Mechanic(W.SkipNonFinite(o)),
+    "trust ratio": lambda o: W.TrustRatio(W.SkipNonFinite(o)),
+    "around": lambda o: W.SkipNonFinite(W.Mechanic(W.ScheduleFree(W.TrustRatio(W.EMA(W.Lookahead(o, k=2)))))),
+    "twice": lambda o: W.EMA(W.SkipNonFinite(W.WeightDecay(W.SkipNonFinite(noise(o)), 0.5)), 0.9),
+}
+
+
+def noise(optimizer):
+    return W.GradientNoise(optimizer, generator=np.random.default_rng(5))
+
+
+@pytest.mark.parametrize("make", SKIPPING.values(), ids=SKIPPING.keys())
+@pytest.mark.parametrize("inner", [adam, lambda ps: W.MultiOptimizer(adam(ps[:2]), optim.Muon(ps[2:]))])
+def test_a_skipped_step_never_was_in_any_order(make, inner):
+    params, twins = weights(), weights()
+    a, b = make(inner(params)), make(inner(twins))
+    for step in range(8):
+        give_gradients(params, step), give_gradients(twins, step)
+        if step in (0, 3, 4):
+            params[2].grad.data[0, 0] = np.nan
+        else:
+            b.step()
+        a.step()
+        assert a.stepped == (step not in (0, 3, 4))
+    same(params, twins, 0)
+    found, expected = a.state_dict(), b.state_dict()
+
+    def without_counts(state):
+        return {k: without_counts(v) if isinstance(v, dict) else v for k, v in state.items() if k != "skipped"}
+    np.testing.assert_equal(without_counts(found), without_counts(expected))
+
+
+def test_a_skipped_step_leaves_out_what_was_accumulated():
+    for make in (lambda o: W.SkipNonFinite(W.Accumulate(o, 2)), lambda o: W.Accumulate(W.SkipNonFinite(o), 2)):
+        params, twins = weights(), weights()
+        a, b = make(adam(params)), make(adam(twins))
+        for step in range(8):
+            give_gradients(params, step), give_gradients(twins, step)
+            if step == 3:
+                params[1].grad.data[0] = np.inf
+            a.step()
+            if step not in (2, 3):
+                b.step()
+        same(params, twins, 0)
+
+
+def test_calls_that_only_accumulate_do_not_break_a_row_of_bad_gradients():
+    params = weights()
+    optimizer = W.SkipNonFinite(W.Accumulate(adam(params), 2), max_consecutive=1)
+    give_gradients(params, 0)
+    params[1].grad.data[0] = np.nan
+    gradients = [p.grad for p in params]
+    with pytest.raises(FloatingPointError, match="2 gradients in a row were not finite"):
+        for _ in range(4):
+            for p, g in zip(params, gradients):
+                p.grad = g
+            optimizer.step()
+
+
+def test_what_is_around_sees_through_accumulate_and_the_scaler_that_a_step_was_skipped():
+    params = weights()
+    average = W.EMA(W.Accumulate(W.SkipNonFinite(adam(params)), 1))
+    skip = W.SkipNonFinite(W.GradScaler(adam(params)))
+    skip.gradient_hooks.append(lambda params, grads: [g / 0 for g in grads])
+    for optimizer in (average, skip):
+        give_gradients(params, 0)
+        params[1].grad.data[0] = np.inf if optimizer is average else 1.0
+        if optimizer is skip:
+            optimizer.optimizer.scale(Tensor(1.0))
+        with np.errstate(divide="ignore"):
+            optimizer.step()
+        assert not optimizer.stepped
+    assert average.count == 0 and skip.skipped == 1 and skip.optimizer.get_scale() == 65536
+    same(params, weights(), 0)
+
+
+def test_wrappers_around_accumulate_count_its_steps():
+    params, twins = weights(), weights()
+    a = W.SWA(W.ScheduleFree(W.Lookahead(W.Accumulate(optim.SGD(params, lr=0.1), 2), k=2)), every=2)
+    b = W.Accumulate(W.SWA(W.ScheduleFree(W.Lookahead(optim.SGD(twins, lr=0.1), k=2)), every=2), 2)
+    for step in range(9):
+        give_gradients(params, step), give_gradients(twins, step)
+        a.step(), b.step()
+        assert a.stepped == b.stepped == (step % 2 == 1)
+    same(params, twins, 0)
+    same(a.average.values(), b.optimizer.average.values(), 0)
+
+
+@pytest.mark.parametrize("make", [W.SkipNonFinite, W.SAM, W.EMA, W.Lookahead])
+def test_closures_that_get_an_example_go_through(make):
+    p = Parameter(np.array([3.0]))
+    optimizer = make(optim.classical.SVRG([p], lr=0.1, n=2, generator=np.random.default_rng(0)))
+    for _ in range(80):
+        optimizer.step(lambda i: ((p - i) ** 2).sum())
+    assert p.data[0] == pytest.approx(0.5, abs=0.2)
+
+
+# ---- without a learning rate ----
+def test_optimizers_without_a_learning_rate():
+    for make in (optim.COCOB, optim.A2GradUni):
+        params, twins = weights(), weights()
+        optimizer = W.ScheduleFree(make(params), beta=0)
+        assert not hasattr(optimizer, "lr")
+        with pytest.raises(AttributeError, match="has no lr"):
+            optimizer.lr = 1.0
+        mean = W.SWA(make(twins))
+        for step in range(5):
+            give_gradients(params, step), give_gradients(twins, step)
+            optimizer.step(), mean.step()
+        optimizer.eval(), mean.swap()
+        same(params, twins, 1e-9)
+        for needs in (lambda o: W.WeightDecay(o, 0.1), W.TrustRatio):
+            with pytest.raises(TypeError, match="needs an optimizer with a learning rate, got "):
+                needs(make(weights()))
+        coupled = W.WeightDecay(make(params), 0.1, decoupled=False)
+        run(W.SkipNonFinite(W.EMA(W.Lookahead(W.SAM(coupled)))), params, range(3))
+
+
+# ---- schedules around and inside ----
+def test_a_wrapper_and_its_optimizer_have_one_first_learning_rate():
+    inner = optim.SGD(weights(), lr=0.1)
+    outer = W.EMA(W.Lookahead(inner))
+    schedule = optim.StepLR(outer, 1, 0.5)
+    outer.step(), schedule.step()
+    assert inner.lr == 0.05
+    assert optim.StepLR(inner, 1, 0.5).base_lrs == schedule.base_lrs == [0.1]
+
+
+# ---- several optimizers as one ----
+def test_multi_optimizer_is_each_of_them_on_its_own():
+    params, twins = weights(), weights()
+    multi = W.MultiOptimizer(adam(params[:2]), optim.Muon(params[2:], lr=0.02))
+    a, b = adam(twins[:2]), optim.Muon(twins[2:], lr=0.02)
+    for _ in range(6):
+        loss = multi.step(bowl(multi, params))
+        for o in (a, b):
+            o.zero_grad()
+        expected = sum(((0.5 + i) * p * p).sum() for i, p in enumerate(twins)) / 2
+        expected.backward()
+        a.step(), b.step()
+        assert loss.item() == expected.item()
+    same(params, twins, 0)
+    assert multi.param_groups == [*multi.optimizers[0].param_groups, *multi.optimizers[1].param_groups]
+    assert set(multi.state) == set(params) and list(multi.state_summary()) == [0, 1, 2, 3]
+    assert [row["shape"] for row in multi.state_summary().values()] == [*SHAPES]
+    assert multi.lr == 0.1 and multi.defaults["lr"] == 0.1 and multi.defaults["momentum"] == 0.95
+    multi.lr = 0.5
+    assert a.lr == 0.1 and [o.lr for o in multi.optimizers] == [0.5, 0.5]
+    assert repr(multi).startswith("MultiOptimizer(Adam(lr=0.5, ") and "Muon(lr=0.5" in repr(multi)
+    multi.zero_grad()
+    assert all(p.grad is None for p in params)
+    with pytest.raises(ValueError, match="lr must be finite and at least 0, got -1"):
+        multi.lr = -1
+    assert multi.lr == 0.5
+
+
+def test_hooks_of_a_multi_optimizer_see_all_parameters_and_leave_the_gradients():
+    params, twins = weights(), weights()
+    multi = W.MultiOptimizer(optim.SGD(params[:1], lr=0.1), optim.SGD(params[1:], lr=0.1))
+    whole = optim.SGD(twins, lr=0.1)
+    for o in (multi, whole):
+        o.gradient_hooks.append(optim.clip_norm(0.5))
+    give_gradients(params, 0), give_gradients(twins, 0)
+    given = [p.grad for p in params]
+    multi.step(), whole.step()
+    same(params, twins, 0)
+    assert all(p.grad is g for p, g in zip(params, given))
+    multi.optimizers[0].gradient_hooks.append(lambda params, grads: [0 * g for g in grads])
+    before = params[0].data.copy()
+    multi.step()
+    assert np.array_equal(before, params[0].data)
+
+    def fails(params, grads):
+        raise KeyError("hook")
+    multi.gradient_hooks.append(fails)
+    with pytest.raises(KeyError):
+        multi.step()
+    assert all(p.grad is g for p, g in zip(params, given))
+
+
+def test_multi_optimizer_refuses():
+    params = weights()
+    with pytest.raises(TypeError, match="MultiOptimizer got no optimizers"):
+        W.MultiOptimizer()
+    with pytest.raises(TypeError, match="MultiOptimizer wraps optimizers, got "):
+        W.MultiOptimizer(params)
+    with pytest.raises(ValueError, match="has 1 parameters that another one has too"):
+        W.MultiOptimizer(adam(params[:2]), adam(params[1:]))
+    for alone in (W.EMA(W.SAM(adam(params[:2]))), optim.classical.SteepestDescent(params[:2]),
+                  optim.NAG(params[:2], lookahead=True)):
+        with pytest.raises(TypeError, match=r"MultiOptimizer runs the closure once, .* needs it at points of its own"):
+            W.MultiOptimizer(alone, adam(params[2:]))
+    multi = W.MultiOptimizer(optim.NAG(params[:2]), optim.COCOB(params[2:]))
+    with pytest.raises(TypeError, match=r"multi.optimizers\[i\].add_param_group"):
+        multi.add_param_group({"params": weights()})
+    multi.lr = 0.3
+    assert multi.lr == 0.3 and "lr" not in multi.param_groups[1]
+    assert not hasattr(W.MultiOptimizer(optim.COCOB(params)), "lr")
+    before = copy.deepcopy(multi.state_dict())
+    other = W.MultiOptimizer(optim.NAG(params[:2], lr=0.7), adam(params[2:])).state_dict()
+    for state in (other, {**other, "optimizers": other["optimizers"][:1]}, adam(params).state_dict()):
+        with pytest.raises(ValueError, match="this state"):
+            multi.load_state_dict(state)
+        np.testing.assert_equal(multi.state_dict(), before)
+
+
+def test_optimizers_in_a_multi_optimizer_get_the_loss():
+    params, twins = weights(), weights()
+    multi, alone = W.MultiOptimizer(optim.MoMo(params, lr=1.0)), optim.MoMo(twins, lr=1.0)
+    for _ in range(3):
+        multi.step(bowl(multi, params)), alone.step(bowl(alone, twins))
+    same(params, twins, 0)
+
+
+def network():
+    return nn.Sequential(nn.Dense(4, 8), nn.LayerNorm(8), nn.Tanh(), nn.Dense(8, 8), nn.Tanh(), nn.Dense(8, 3))
+
+
+class Embedding(nn.Module):
+    def __init__(self):
+        self.weight = Parameter(np.zeros((5, 4), np.float32))
+
+
+def test_partition():
+    model = nn.Sequential(Embedding(), *network())
+    matrices, others = W.partition(model)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert [names[id(p)] for p in matrices] == ["1.weight", "4.weight"]
+    assert len(others) == 7 and not {id(p) for p in matrices} & {id(p) for p in others}
+    first, rest = W.partition(model, lambda name, p: name.startswith("1."))
+    assert [names[id(p)] for p in first] == ["1.weight", "1.bias"] and len(rest) == 7
+    with pytest.raises(ValueError, match=r"give it to AdamW, as in MultiOptimizer\(Muon\(matrices\), AdamW"):
+        optim.Muon(model.parameters())
+
+
+def test_multi_optimizer_in_fit_under_wrappers_schedules_and_resumed_from_files(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 4)).astype(np.float32)
+    y = (x @ rng.standard_normal((4, 3))).argmax(1)
+
+    def make(seed=0):
+        manual_seed(seed)
+        model = network()
+        matrices, others = W.partition(model)
+        multi = W.MultiOptimizer(optim.Muon(matrices, lr=0.05), AdamW(others, lr=0.02))
+        return model, W.EMA(W.Accumulate(W.SkipNonFinite(multi), 2), 0.9), multi
+
+    def fit(model, optimizer, epochs, **more):
+        return train.fit(model, (x, y), optimizer, epochs=epochs, batch_size=10, schedule="cosine", progress=False,
+                         generator=np.random.default_rng(1), **more)
+    whole, optimizer, multi = make()
+    history = fit(whole, optimizer, 30)
+    assert history[-1].loss < 0.3 * history[0].loss and optimizer.n_averaged == 90
+    assert [g["lr"] for g in multi.param_groups] == [0.05, 0.02]
+    half, first, _ = make()
+
+    def stop(model, history):
+        return len(history) == 15
+    fit(half, first, 30, checkpoint=tmp_path, callbacks=[stop])
+    resumed, second, _ = make(7)
+    fit(resumed, second, 30, resume=tmp_path)
+    assert all(np.array_equal(p.data, q.data) for p, q in zip(whole.parameters(), resumed.parameters()))
+    same(optimizer.average.values(), second.average.values(), 0)
+    schedule = optim.StepLR(optimizer, 1, 0.5)
+    schedule.step()
+    assert [g["lr"] for g in multi.param_groups] == [0.025, 0.01]
+
+
+# ---- Mechanic, trust ratio ----
+class Deaf(optim.SGD):
+    """It runs no gradient hooks."""
+
+    def step(self, closure=None):
+        return None
+
+
+def test_mechanic_is_its_formula():
+    params = weights()
+    start = [p.data.copy() for p in params]
+    w, s, r, m, v = [p.copy() for p in start], *(np.full(3, x) for x in (1e-2, 0.0, 0.0, 0.0))
+    optimizer = W.Mechanic(optim.SGD(params, lr=1.0), weight_decay=0.1, s_init=1e-2, num_betas=3)
+    beta, total = np.array([0.9, 0.99, 0.999]), [0.0] * 4
+    for t in range(20):
+        give_gradients(params, t)
+        g = [p.grad.data for p in params]
+        optimizer.step()
+        norm = [math.sqrt(sum((a * a).sum() for a in x)) for x in (g, w)]
+        decayed = [a + 0.1 * s.sum() * norm[0] / (norm[1] + 1e-8) * b for a, b in zip(g, w)]
+        gain = [(x0 - x) / (s.sum() + 1e-8) for x0, x in zip(start, w)]
+        h = sum((a * b).sum() for a, b in zip(decayed, gain))
+        r = beta * r + np.clip(h, -m, m) * s
+        m = np.maximum(beta * m, abs(h) + 1e-8)
+        v = beta ** 2 * v + h * h
+        s = (1e-2 / 3 * m + np.maximum(0, r)) / (np.sqrt(v) + 1e-8)
+        total = [d + a for d, a in zip(gain, g)]
+        w = [x0 - s.sum() * d for x0, d in zip(start, total)]
+        same(params, w, 1e-8)
+
+
+def test_mechanic_finds_the_rate():
+    losses = []
+    for lr in (1e-3, 1.0, 10.0):
+        params = weights()
+        optimizer = W.Mechanic(optim.SGD(params, lr=lr))
+        for _ in range(300):
+            loss = optimizer.step(bowl(optimizer, params))
+        losses.append(loss.item())
+    assert max(losses) < 1e-2
+    up, down = weights(), weights()
+    a, b = W.Mechanic(optim.SGD(up, lr=1.0, maximize=True)), W.Mechanic(optim.SGD(down, lr=1.0))
+    for seed in range(5):
+        give_gradients(up, seed), give_gradients(down, seed)
+        for p in up:
+            p.grad.data[...] *= -1
+        a.step(), b.step()
+    same(up, down, 0)
+    with pytest.raises(TypeError, match="does not reach through GaLore"):
+        W.Mechanic(W.GaLore(adam(params)))
+    with pytest.raises(TypeError, match="Mechanic needs an optimizer that runs gradient hooks"):
+        W.Mechanic(Deaf(params)).step()
+
+
+def test_the_trust_ratio_makes_adamw_lamb_and_sgd_lars():
+    params, twins = weights(((3,), (4, 3))), weights(((3,), (4, 3)))
+    a, b = W.TrustRatio(AdamW(params, lr=0.1, weight_decay=0.1, eps=1e-6)), optim.LAMB(
+        twins, lr=0.1, weight_decay=0.1, eps=1e-6)
+    for step in range(6):
+        give_gradients(params, step), give_gradients(twins, step)
+        a.step(), b.step()
+    same(params, twins)
+    params = weights()
+    w = [p.data.copy() for p in params]
+    optimizer = W.TrustRatio(optim.SGD(params, lr=0.5, weight_decay=0.1), 0.01, 1e-3)
+    for step in range(3):
+        give_gradients(params, step)
+        optimizer.step()
+        u = [p.grad.data + 0.1 * x for p, x in zip(params, w)]
+        w = [x - 0.5 * 0.01 * np.linalg.norm(x) / (np.linalg.norm(d) + 1e-3) * d for x, d in zip(w, u)]
+        same(params, w)
+    zero = Parameter(np.zeros(2))
+    optimizer = W.TrustRatio(optim.SGD([zero], lr=0.5))
+    for gradient, expected in ((0.0, 0.0), (1.0, -0.5)):
+        zero.grad = Tensor(np.full(2, gradient))
+        optimizer.step()
+        same([zero], [np.full(2, expected)])
+    optimizer.lr = 0.0
+    optimizer.step()
+    same([zero], [np.full(2, -0.5)])
+
+
+# ---- loss scaling ----
+def test_loss_scaling_keeps_small_float16_gradients():
+    def loss_of(p, tiny):
+        return (p.astype(np.float16) * np.float16(tiny)).astype(np.float32).sum() * 1e-6
+    p = Parameter(np.ones(3, np.float32))
+    scaler = W.GradScaler(optim.SGD([p], lr=1.0), growth_interval=2)
+    scaler.gradient_hooks.append(lambda params, grads: [*map(np.abs, grads)])  # sees them unscaled
+    loss_of(p, 1e-3).backward()
+    assert (p.grad.data == 0).all()
+    with pytest.raises(RuntimeError, match=r"call scale\(loss\).backward\(\) before step"):
+        scaler.step()
+    for _ in range(2):
+        scaler.zero_grad()
+        scaler.scale(loss_of(p, 1e-3)).backward()
+        scaler.step()
+    np.testing.assert_allclose(1 - p.data, 2e-9 * np.ones(3), atol=1.2e-7)
+    np.testing.assert_allclose(p.grad.data / 65536, 1e-9, rtol=1e-2)
+    q = Parameter(np.ones(2, np.float16))
+    half = W.GradScaler(optim.SGD([q], lr=1.0))
+    half.scale(Tensor(1.0))
+    q.grad = Tensor(np.full(2, 32768, np.float16))
+    half.step()
+    assert q.data.tolist() == [0.5, 0.5] and q.dtype == np.float16  # the scale itself is beyond float16
+    assert scaler.get_scale() == 131072 and p.dtype == p.grad.dtype == np.float32
+
+
+def test_a_step_whose_scaled_gradients_overflow_is_left_out_and_the_scale_halved():
+    for wrap in (lambda o: o, W.SkipNonFinite, lambda o: W.WeightDecay(W.SkipNonFinite(o), 0.5)):
+        for inner in (lambda o: o, W.SkipNonFinite, lambda o: W.WeightDecay(o, 0.5)):
+            params = weights()
+            scaler = W.GradScaler(inner(adam(params)), 8.0)
+            optimizer = W.EMA(wrap(scaler))
+            give_gradients(params, 0)
+            params[1].grad.data[0] = np.inf
+            scaler.scale(Tensor(1.0))
+            optimizer.step()
+            same(params, weights(), 0)
+            assert scaler.get_scale() == 4.0 and not optimizer.stepped and optimizer.count == 0
+            give_gradients(params, 0)
+            scaler.scale(Tensor(1.0))
+            optimizer.step()
+            assert optimizer.stepped and optimizer.count == 1
+
+
+def test_a_scaled_run_is_the_run_itself():
+    params, twins = weights(), weights()
+    a, b = W.GradScaler(adam(params), growth_interval=2), adam(twins)
+    a.gradient_hooks.append(optim.clip_norm(0.5)), b.gradient_hooks.append(optim.clip_norm(0.5))
+
+    def closure():
+        a.zero_grad()
+        loss = sum(((0.5 + i) * p * p).sum() for i, p in enumerate(params)) / 2
+        a.scale(loss).backward()
+        return loss
+    for _ in range(5):
+        a.step(closure), b.step(bowl(b, twins))
+    same(params, twins)
+    assert a.get_scale() == 4 * 65536
+
+
+# ---- more hooks ----
+def test_clip_block_rms_and_chain():
+    a, b = np.array([3.0, 4.0, 0.0, 0.0]), np.full((2, 2), 0.1)
+    found = W.clip_block_rms(0.5)([None] * 3, [a, b, np.zeros(0)])
+    same(found, [a / 5, b, np.zeros(0)])
+    with pytest.raises(ValueError, match="threshold must be positive, got 0"):
+        W.clip_block_rms(0)
+    p = weights([(2, 3)])[0]
+    g = np.array([[np.nan, 3.0, 4.0], [0.0, 0.0, 0.0]])
+    same(W.chain(W.zero_nans(), optim.clip_norm(1.0))([p], [g]), [np.array([[0, 0.6, 0.8], [0, 0, 0]])])
+    assert W.chain()([p], [g])[0] is g
+
+
 # ---- what is refused ----
 @pytest.mark.parametrize("make, message", [
     (lambda o: W.Lookahead(o, k=0), "Lookahead: k must be at least 1, got 0"),
@@ -636,6 +1143,9 @@ def test_freezing():
     (lambda o: W.GradientNoise(o, -1), "GradientNoise: eta must be at least 0, got -1"),
     (lambda o: W.WeightDecay(o, math.inf), "WeightDecay: weight_decay must be at least 0, got inf"),
     (lambda o: W.GaLore(o, 0), "GaLore: rank must be at least 1, got 0"),
+    (lambda o: W.Mechanic(o, num_betas=0), "Mechanic: num_betas must be at least 1, got 0"),
+    (lambda o: W.TrustRatio(o, -1), "TrustRatio: trust_coefficient must be at least 0, got -1"),
+    (lambda o: W.GradScaler(o, math.nan), "GradScaler: current_scale must be at least 1e-30, got nan"),
     (lambda o: W.SAdam(weights(), smooth=0), "SAdam: smooth must be positive, got 0"),
     (lambda o: W.get_ema_avg_fn(1.5), r"decay must be in \[0, 1\], got 1.5"),
 ])
@@ -645,6 +1155,8 @@ def test_out_of_range(make, message):
 
 
 def test_a_wrapper_wraps_an_optimizer():
+    with pytest.raises(TypeError, match="Lookahead: k must be a number, got '5'"):
+        W.Lookahead(adam(weights()), "5")
     with pytest.raises(TypeError, match="Lookahead wraps an optimizer, got "):
         W.Lookahead(weights())
 

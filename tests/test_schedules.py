@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from minigrad.optim import schedules
 
 RECORDED = np.load(HERE / "schedules.npz")
 each = pytest.mark.parametrize("name", CASES)
-PURE = [n for n in CASES if not n.startswith(("Reduce", "by hand", "ChainedScheduler floor", "ChainedScheduler abs"))]
+PURE = [n for n in CASES if not n.startswith(("Reduce", "by hand")) and n.removeprefix("ChainedScheduler ") not in (
+    "floor", "absolute", "cosine", "ended")]
 
 
 def made(name, lrs=LRS):
@@ -53,13 +55,14 @@ def relative(a, b):
 def test_two_hundred_steps_are_pytorchs(name):
     """To 1e-15: as PyTorch computes them, or would without the roundings that add up in its recurrences.
 
-    Where several change the lr, each finds its base from what the others left, and ours add up a little too.
+    Where several change the lr, each finds its base from what the others left, and ours add up a little too; most where
+    a cosine comes from its lowest point, 1 - cos(pi / T_max).
     """
     schedule, optimizer = made(name)
     found = sequence(schedule, optimizer, "by hand" in name, "Plateau" in name)
     plain, wide = (relative(found, RECORDED[f"{kind} {name}"]) for kind in ("plain", "wide"))
-    assert np.minimum(plain, wide).max() < (5e-15 if "Chained" in name else 1e-15)
-    assert plain.max() < 3e-14
+    assert np.minimum(plain, wide).max() < (5e-14 if "cosine" in name else 5e-15 if "Chained" in name else 1e-15)
+    assert plain.max() < 5e-14
 
 
 @pytest.mark.parametrize("name", OPTAX)
@@ -205,12 +208,40 @@ def test_a_schedule_resumed_is_the_schedule_itself_to_the_bit(name, optimizer_fi
     assert run(schedule, optimizer, name, range(47, 160)) == expected
 
 
-def test_last_epoch_begins_later():
+LATER = {
+    "StepLR": lambda o, **k: schedules.StepLR(o, 3, **k),
+    "ExponentialLR": lambda o, **k: schedules.ExponentialLR(o, 0.9, **k),
+    "CosineAnnealingLR": lambda o, **k: schedules.CosineAnnealingLR(o, 30, **k),
+    "LambdaLR": lambda o, **k: schedules.LambdaLR(o, lambda t: 0.9**t, **k),
+    "MultiplicativeLR": lambda o, **k: schedules.MultiplicativeLR(o, lambda t: 0.9, **k),
+    "OneCycleLR": lambda o, **k: schedules.OneCycleLR(o, 0.4, 50, **k)}
+
+
+@pytest.mark.parametrize("make", LATER.values(), ids=LATER)
+def test_last_epoch_goes_on_from_the_first_lr(make):
     a, b = sgd(), sgd()
-    whole = lrs_of(schedules.CosineAnnealingLR(a, 30), a, 40)
-    schedule = schedules.CosineAnnealingLR(b, 30, last_epoch=9)
+    whole = lrs_of(make(a), a, 40)
+    lrs_of(make(b), b, 9)
+    schedule = make(b, last_epoch=9)
     assert schedule.last_epoch == 10
-    assert np.array_equal(lrs_of(schedule, b, 30), whole[10:])
+    np.testing.assert_allclose(lrs_of(schedule, b, 30), whole[10:], rtol=1e-14)
+
+
+def test_last_epoch_needs_to_know_the_first_lr():
+    trained, resumed = sgd(), sgd()
+    lrs_of(schedules.StepLR(trained, 3), trained, 4)
+    resumed.load_state_dict(trained.state_dict())
+    with pytest.raises(ValueError, match=r"StepLR: last_epoch=4 goes on from the lr before .* now it is \[0.01"):
+        schedules.StepLR(resumed, 3, last_epoch=4)
+    assert resumed.lr == pytest.approx(0.01)
+    schedule = schedules.StepLR(resumed, 3)
+    schedule.load_state_dict(schedules.StepLR(sgd(), 3).state_dict())
+    assert resumed.lr == 0.1
+    assert schedules.StepLR(resumed, 3, last_epoch=4).base_lrs == [0.1]
+    schedules.PiecewiseConstant(resumed, [3, 8], [0.3, 0.2, 0.1], last_epoch=4)
+    assert resumed.lr == 0.2
+    schedules.HyperSchedule(resumed, "weight_decay", lambda t: t / 100, last_epoch=4)
+    assert resumed.param_groups[0]["weight_decay"] == 0.05
 
 
 def test_another_schedules_state_is_refused():
@@ -223,11 +254,15 @@ def test_another_schedules_state_is_refused():
         made("ChainedScheduler four")[0].load_state_dict(made("ChainedScheduler")[0].state_dict())
 
 
-def test_the_optimizers_state_knows_nothing_of_it():
-    plain, scheduled = sgd(), sgd()
-    schedules.OneCycleLR(scheduled, 0.1, 10)
-    assert plain.state_dict()["param_groups"][0].keys() == scheduled.state_dict()["param_groups"][0].keys()
-    plain.load_state_dict(scheduled.state_dict())
+def test_the_optimizers_state_knows_the_first_lr():
+    """Which is what PyTorch's resume wants: the optimizer's state, and a new schedule from last_epoch."""
+    one, other = sgd(0.1), sgd(0.1)
+    lrs_of(schedules.ExponentialLR(one, 0.9), one, 10)
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    assert other.lr == pytest.approx(0.1 * 0.9 ** 10)
+    resumed = schedules.ExponentialLR(other, 0.9, last_epoch=9)
+    assert other.lr == pytest.approx(0.1 * 0.9 ** 10) and resumed.base_lrs == [0.1]
+    sgd().load_state_dict(one.state_dict())
 
 
 # ---- several, and by hand ----
@@ -238,6 +273,49 @@ def test_a_later_schedule_starts_from_the_first_lr_unless_it_was_set_by_hand():
     optimizer.lr = 0.3
     assert schedules.CosineAnnealingWarmRestarts(optimizer, 10).base_lrs == [0.3]
     assert optimizer.lr == 0.3
+
+
+def test_a_wrapper_and_its_optimizer_have_one_first_lr():
+    optimizer = sgd(0.1)
+    wrapper = optim.EMA(optim.Lookahead(optimizer))
+    lrs_of(schedules.ExponentialLR(wrapper, 0.5), optimizer, 5)
+    assert schedules.StepLR(optimizer, 3).base_lrs == schedules.StepLR(wrapper.optimizer, 3).base_lrs == [0.1]
+
+
+def test_what_is_made_after_a_one_cycle_begins_at_its_first_lr():
+    optimizer = sgd()
+    schedules.OneCycleLR(optimizer, 0.5, 20)
+    assert schedules.ConstantLR(optimizer, 0.1).base_lrs == [0.02]
+    optimizer = sgd()
+    before = schedules.ConstantLR(optimizer, 0.1)
+    schedules.CyclicLR(optimizer, 0.01, 0.2)
+    assert schedules.StepLR(optimizer, 3).base_lrs == before.base_lrs == [0.1]
+    optimizer = sgd()
+    schedules.CyclicLR(optimizer, 0.01, 0.2)
+    assert schedules.StepLR(optimizer, 3).base_lrs == [0.01]
+
+
+def test_a_lr_set_after_the_end_of_a_polynomial_stays():
+    optimizer = sgd()
+    schedule = schedules.PolynomialLR(optimizer, 3)
+    assert lrs_of(schedule, optimizer, 5)[-1] == 0
+    optimizer.lr = 0.05
+    assert lrs_of(schedule, optimizer, 3).tolist() == [0.05] * 4
+
+
+@pytest.mark.parametrize("make", [lambda o: schedules.StepLR(o, 3), schedules.ReduceLROnPlateau,
+                                  lambda o: optim.lr_find(abs, o, [(1,)])])
+def test_without_a_learning_rate_there_is_no_schedule(make):
+    with pytest.raises(TypeError, match="COCOB has no lr"):
+        make(optim.COCOB([Parameter(np.zeros(2))]))
+
+
+def test_a_cosine_does_not_become_negative():
+    optimizer = sgd()
+    chained = schedules.ChainedScheduler([schedules.CosineAnnealingLR(optimizer, 40, eta_min=0.05),
+                                          schedules.ExponentialLR(optimizer, 0.97)])
+    with pytest.raises(ValueError, match=r"lr must be finite and at least 0, got -0.0014"):
+        lrs_of(chained, optimizer)
 
 
 def test_nested_combinations():
@@ -252,6 +330,13 @@ def test_nested_combinations():
                                           schedules.ConstantLR(optimizer, 0.5, 2)])
     outer = schedules.SequentialLR(optimizer, [schedules.ConstantLR(optimizer, 1.0), chained], [3])
     np.testing.assert_allclose(lrs_of(outer, optimizer, 6), [0.1, 0.1, 0.1, 0.05, 0.045, 0.081, 0.0729], rtol=1e-14)
+
+
+def test_a_rate_out_of_range_changes_no_group():
+    optimizer = made("StepLR")[1]
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        schedules.LambdaLR(optimizer, [lambda t: 0.5, lambda t: -1 / LRS[1]])
+    assert [g["lr"] for g in optimizer.param_groups] == list(LRS)
 
 
 def test_groups_added_later_are_refused():
@@ -308,26 +393,100 @@ def network():
     return nn.Sequential(nn.Dense(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Dense(8, 3))
 
 
-def test_fit_takes_a_schedule_by_epochs_and_by_batches():
+def fitted(make, epochs=5, optimizer=optim.SGD, **options):
     minigrad.manual_seed(0)
     model = network()
-    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    schedule = schedules.StepLR(optimizer, 2).over(5)
-    history = train.fit(model, (X, Y), optimizer, epochs=5, batch_size=16, schedule=schedule, progress=False)
-    assert history["lr"] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
-    assert optimizer.lr == 0.1
-    cycle = schedules.OneCycleLR(optimizer, 0.4, 30)
-    history = train.fit(model, (X, Y), optimizer, epochs=5, batch_size=16, schedule=cycle.over(30), progress=False)
-    assert history["lr"] == pytest.approx([cycle.at(t)[0] for t in range(5, 30, 6)])
-    assert optimizer.param_groups[0]["momentum"] == cycle.momentum(29, 0)
+    optimizer = optimizer(model.parameters(), lr=0.1, momentum=0.9)
+    schedule = make(optimizer)
+    options = {"batch_size": 16, "generator": np.random.default_rng(1), "validation": (X, Y), **options}
+    history = train.fit(model, (X, Y), optimizer, epochs=epochs, schedule=schedule, progress=False, **options)
+    return ([p.data.tobytes() for p in model.parameters()], [g for g in optimizer.state_dict()["param_groups"]],
+            schedule.state_dict(), history["lr"], history["val_loss"])
 
 
-def test_fit_has_one_factor_for_all_groups():
-    schedule = made("CyclicLR triangular2")[0].over(10)
-    with pytest.raises(ValueError, match="one factor for all groups"):
-        schedule(0.5)
-    with pytest.raises(ValueError, match="base learning rate of 0"):
-        schedules.StepLR(sgd(0.0), 3).over(10)
+IN_FIT = {
+    "StepLR": (lambda o: schedules.StepLR(o, 2), "epoch"),
+    "OneCycleLR": (lambda o: schedules.OneCycleLR(o, 0.4, 30), "step"),
+    "SequentialLR": (lambda o: schedules.SequentialLR(o, [
+        schedules.LinearLR(o, 0.1, total_iters=7), schedules.CosineAnnealingLR(o, 9)], [7]), "step"),
+    "ChainedScheduler": (lambda o: schedules.ChainedScheduler([
+        schedules.CosineAnnealingLR(o, 2), schedules.ExponentialLR(o, 0.9)]), "epoch"),
+    "MultiplicativeLR": (lambda o: schedules.MultiplicativeLR(o, lambda t: 0.9), "step"),
+    "ReduceLROnPlateau": (lambda o: schedules.ReduceLROnPlateau(o, patience=0, threshold=0.2), "epoch"),
+    "HyperSchedule": (lambda o: schedules.HyperSchedule(o, "weight_decay", lambda t: 0.1 * 0.5**t), "epoch"),
+}
+
+
+@pytest.mark.parametrize("make, interval", IN_FIT.values(), ids=IN_FIT)
+def test_fit_steps_a_schedule_and_resumes_it_to_the_bit(make, interval, tmp_path):
+    whole = fitted(make, schedule_interval=interval)
+    optimizer = sgd()
+    schedule = make(optimizer)
+    for epoch, lr in enumerate(whole[3]):
+        for _ in range(6 if interval == "step" else 1):
+            expected = optimizer.lr
+            schedule.step(*[whole[4][epoch]] * isinstance(schedule, schedules.ReduceLROnPlateau))
+        assert lr == expected
+    assert schedule.state_dict() == whole[2]
+    assert {k: v for k, v in whole[1][0].items() if k != "params"} == {
+        k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
+    for stop in (1, 3):
+        fitted(make, schedule_interval=interval, checkpoint=tmp_path, callbacks=[
+            lambda _, history, stop=stop: len(history) == stop])
+        assert fitted(make, schedule_interval=interval, resume=tmp_path) == whole
+
+
+@pytest.mark.parametrize("at", [4, 12, 15])
+@pytest.mark.parametrize("name", ["OneCycleLR", "ReduceLROnPlateau"])
+def test_fit_resumes_a_schedule_inside_an_epoch(name, at, tmp_path):
+    make, interval = IN_FIT[name]
+    steps = []
+
+    class Interrupted(optim.SGD):
+        def step(self, closure=None):
+            super().step(closure)
+            steps.append(1)
+            if len(steps) == at:
+                signal.raise_signal(signal.SIGINT)
+    whole = fitted(make, schedule_interval=interval)
+    fitted(make, optimizer=Interrupted, schedule_interval=interval, checkpoint=tmp_path)
+    assert len(steps) == at
+    assert fitted(make, optimizer=Interrupted, schedule_interval=interval, resume=tmp_path) == whole
+
+
+def test_a_schedule_in_fit_goes_on_from_what_a_callback_sets():
+    optimizers = []
+
+    def make(optimizer):
+        optimizers.append(optimizer)
+        return schedules.ExponentialLR(optimizer, 0.5)
+
+    def halve(model, history):
+        if len(history) == 2:
+            optimizers[-1].lr *= 0.1
+    assert fitted(make, callbacks=[halve])[3] == pytest.approx([0.1, 0.05, 0.0025, 0.00125, 0.000625])
+
+
+def test_the_plateau_goes_by_the_loss_in_training_without_a_validation():
+    state = fitted(schedules.ReduceLROnPlateau, epochs=1, validation=None)[2]
+    assert 0.5 < state["best"] < 2
+
+
+def test_fit_refuses_a_schedule_that_does_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="this StepLR is of another optimizer"):
+        fitted(lambda o: schedules.StepLR(sgd(), 2))
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs the loss of an epoch"):
+        fitted(schedules.ReduceLROnPlateau, schedule_interval="step")
+    with pytest.raises(ValueError, match=r'must be "epoch" or "step", got .batch'):
+        fitted(lambda o: schedules.StepLR(o, 2), schedule_interval="batch")
+    model = network()
+    with pytest.raises(TypeError, match=r"a name, a function or an LRScheduler, got 0\.1"):
+        train.fit(model, (X, Y), optim.SGD(model.parameters()), schedule=0.1)
+    fitted(lambda o: schedules.StepLR(o, 2), epochs=1, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="is it another schedule's"):
+        fitted(schedules.ReduceLROnPlateau, resume=tmp_path)
+    with pytest.raises(ValueError, match="was trained with an LRScheduler: resume it with the same"):
+        train.fit(model, (X, Y), optim.SGD(model.parameters()), batch_size=16, resume=tmp_path, progress=False)
 
 
 # ---- the range test ----
@@ -338,7 +497,7 @@ def quadratic(lr=0.5, curvature=4.0):
 
 def test_lr_find_suggests_a_rate_that_learns():
     w, optimizer, loss = quadratic()
-    found = schedules.lr_find(loss, optimizer, [(0,)], start=1e-5, end=10)
+    found = optim.lr_find(loss, optimizer, [(0,)], start=1e-5, end=10)
     assert 1e-3 < found.suggestion < 2 / 4  # beyond that it diverges
     assert len(found.lrs) == len(found.losses) < 100  # it stopped there
     np.testing.assert_allclose(found.lrs, 1e-5 * 1e6 ** (np.arange(len(found.lrs)) / 99), rtol=1e-12)
@@ -373,11 +532,11 @@ def test_lr_find_leaves_no_trace():
     some_steps()
     model[0].eval()
     before, arrays = everything(), [p.data for p in model.parameters()]
-    found = schedules.lr_find(model, optimizer, loader, start=1e-5, steps=30)
+    found = optim.lr_find(model, optimizer, loader, start=1e-5, steps=30)
     assert everything() == before
     assert all(p.data is array for p, array in zip(model.parameters(), arrays))
     assert np.isfinite(found.losses[:3]).all() and 1e-5 <= found.suggestion <= 10
-    again = schedules.lr_find(model, optimizer, loader, start=1e-5, steps=30)
+    again = optim.lr_find(model, optimizer, loader, start=1e-5, steps=30)
     assert np.array_equal(found.losses, again.losses)
     some_steps()
 
@@ -392,7 +551,7 @@ def test_lr_find_restores_after_an_error_too():
             raise KeyboardInterrupt
         return (w * w).sum()
     with pytest.raises(KeyboardInterrupt):
-        schedules.lr_find(step, optimizer, [(0,)], start=0.1)
+        optim.lr_find(step, optimizer, [(0,)], start=0.1)
     assert np.array_equal(w.data, [3, -2]) and optimizer.lr == 0.5
 
 
@@ -403,7 +562,7 @@ def test_lr_find_keeps_the_groups_proportions():
     def step(batch):
         seen.append([g["lr"] for g in optimizer.param_groups])
         return (a * a + b * b).sum()
-    schedules.lr_find(step, optimizer, [(0,)], steps=5, end=1e-3)
+    optim.lr_find(step, optimizer, [(0,)], steps=5, end=1e-3)
     np.testing.assert_allclose([x / y for x, y in seen], 10)
     assert seen[0][0] == 1e-7
 
@@ -411,10 +570,10 @@ def test_lr_find_keeps_the_groups_proportions():
 def test_lr_find_says_what_is_wrong():
     w, optimizer, loss = quadratic()
     with pytest.raises(ValueError, match="0 < start < end"):
-        schedules.lr_find(loss, optimizer, [(0,)], start=1, end=0.1)
+        optim.lr_find(loss, optimizer, [(0,)], start=1, end=0.1)
     with pytest.raises(ValueError, match="no batches"):
-        schedules.lr_find(loss, optimizer, [])
+        optim.lr_find(loss, optimizer, [])
     with pytest.raises(ValueError, match="too large, or the data not finite"):
-        schedules.lr_find(lambda batch: (w * math.nan).sum(), optimizer, [(0,)], start=0.1)
+        optim.lr_find(lambda batch: (w * math.nan).sum(), optimizer, [(0,)], start=0.1)
     with pytest.raises(ValueError, match="loss goes with a Module"):
-        schedules.lr_find(loss, optimizer, [(0,)], F.cross_entropy)
+        optim.lr_find(loss, optimizer, [(0,)], F.cross_entropy)

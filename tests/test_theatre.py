@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import re
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,8 +81,14 @@ def test_functions_are_what_they_say(name):
 def test_unknown_names_are_told():
     with pytest.raises(ValueError, match=r"no function called 'hill'; there are bowl, saddle, monkey-saddle, "):
         functions.by_name("hill")
-    with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; there are .*adam.*; and .*svrg"):
+    with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; did you mean adam or .*\?$"):
         theatre.race(BOWL, ["adamm"])
+    with pytest.raises(ValueError, match=r"called 'steepest-decent'; did you mean steepestdescent\?"):
+        theatre.race(BOWL, ["steepest-decent"])
+    with pytest.raises(ValueError, match=r"no optimizer called 'qqq'; minigrad compare --help lists them"):
+        theatre.race(BOWL, ["qqq"])
+    with pytest.raises(ValueError, match=r"no function called 'saddel'; did you mean saddle\?"):
+        functions.by_name("saddel")
     with pytest.raises(ValueError, match="ISTA needs lr, weight, which bowl does not have"):
         theatre.descend(BOWL, "ista")
     with pytest.raises(ValueError, match="the rate is not a number"):
@@ -142,10 +151,63 @@ def test_noise_is_the_seeds():
     assert default_generator().random() == before, "nobody else's numbers are used up"
 
 
+@pytest.mark.parametrize("name", ["adagrad", "rmsprop", "shampoo", "adam"])
+def test_a_rate_is_not_refused_for_leaving_the_window_on_the_way(name):
+    run = theatre.race(functions.by_name("ill-conditioned"), [name])[0]
+    assert run.losses[-1] < 1e-3 and np.abs(run.points[:, 1]).max() > 0.25, "that window is only half a unit high"
+
+
+def test_a_rate_that_does_not_arrive_is_not_taken_for_its_early_progress():
+    assert theatre.race(functions.by_name("plateau"), ["sgd"])[0].losses[-1] < 0.1
+
+
+def test_why_a_run_ended_is_said(tmp_path):
+    saddle, monkey = functions.by_name("saddle"), functions.by_name("monkey-saddle")
+    left, over = theatre.race(BOWL, ["sgd:100", "adam:1e30"])
+    assert left.ended == over.ended == theatre.LEFT and left.gradients == 3 and over.gradients == 1
+    assert left.steps == over.steps == 30 and left.last == math.inf and not left.fell
+    endless = theatre.descend(saddle, "steepest-descent", 9, search="exact")
+    assert endless.ended == theatre.BOTTOMLESS and endless.fell and endless.gradients > endless.evaluations[-1]
+    fell = theatre.race(monkey, ["conjugate-gradient"])[0]
+    assert fell.ended == theatre.FELL and fell.last == -math.inf and fell.gradients > 1 == len(fell.points)
+    assert theatre.descend(BOWL, "adam", 9, lr=0.1).ended == ""
+
+    def broken(x, y):
+        return np.sqrt(x + 7) + y
+    hole = functions.Function("hole", "", "", broken, (), -math.inf, (-8.0, 2.0), ((-9, 8), (-4, 4)), 5)
+    assert theatre.descend(hole, "sgd", lr=0.1).ended == theatre.NAN
+    lines = theatre.table([left, theatre.race(BOWL, ["adam"])[0]]).splitlines()
+    assert lines[0].split()[-1] == "ended" and lines[1].endswith("  left bounds") and lines[2].endswith(" 30")
+    row = theatre.to_csv([left], tmp_path / "t.csv").read_text().splitlines()[1]
+    assert row.endswith(",2,3,left bounds,False")
+    with pytest.raises(ValueError, match=r"MirrorDescent needs a start with x, y >= 0 and x \+ y = 1, bowl's is \(-7"):
+        theatre.race(BOWL, ["mirror-descent"])
+    inside = functions.Function("inside", "", "", lambda x, y: x * x + y, (), -math.inf, (0.5, 0.5), ((0, 1), (0, 1)))
+    assert not theatre.descend(inside, "mirror-descent", 9, lr=0.1).ended
+
+
+def test_tuned_rates_are_named():
+    runs = theatre.race(BOWL, ["sgd", "adam:0.1", "lion", "SIGNUM", "steepest-descent"], 9)
+    assert [run.tuned for run in runs] == [False, False, True, True, False]
+    note, = theatre.notes(runs)
+    assert "of 16 from 0.0001 to 10 by the smallest mean plus last loss of 9 steps" in note
+    assert ": Lion, Signum; " in note
+    note, = theatre.notes(theatre.race(functions.by_name("saddle"), ["sgd"], 9))
+    assert "the smallest that leads out of the pictures downhill in 9 steps" in note
+    assert theatre.notes(runs[:2]) == [] and "29 runs: beyond 28 " in theatre.notes(runs[:1] * 29)[0]
+
+
+@pytest.mark.parametrize(("name", "steps", "seed"), [("adam", 5, 0), ("noisysgd", None, 5), ("sgld:0.01", 5, 5)])
+def test_the_ring_is_the_run(name, steps, seed):
+    run = theatre.race(BOWL, [name], steps, seed)[0]
+    assert theatre.sensitivity(run, [run.settings["lr"]]) == [run.gaps[-1]]
+
+
 def test_the_best_rate_of_the_grid_is_taken():
     beale = functions.by_name("beale")
     best = theatre.tuned(beale, "adam", 50)["lr"]
-    mean = {rate: theatre.descend(beale, "adam", 50, lr=rate).losses.mean() for rate in theatre.RATES}
+    tries = {rate: theatre.descend(beale, "adam", 50, lr=rate).losses for rate in theatre.RATES}
+    mean = {rate: losses.mean() + losses[-1] for rate, losses in tries.items()}
     inside = [rate for rate in theatre.RATES if theatre.descend(beale, "adam", 50, lr=rate).points[:, 0].min() > -1]
     assert best in theatre.RATES and mean[best] == min(mean[rate] for rate in inside)
     assert theatre.RATES[0] == 1e-4 and theatre.RATES[-1] == 10 and len(theatre.RATES) == 16
@@ -205,6 +267,37 @@ def test_pictures_say_what_they_show(monkeypatch):
     curve = rates.lines[0].get_xydata()
     assert set(curve[:, 0]) == {*theatre.RATES, 0.95} and np.isnan(curve[-1, 1]), "at 10 it leaves all bounds"
     assert min(curve[:, 0], key=dict(curve).get) == 0.95
+    level = rates.lines[2]
+    assert level.get_marker() != "None" and set(level.get_ydata()) == {runs[2].gaps[-1]}
+
+
+@pytest.mark.parametrize("name", functions.FUNCTIONS)
+def test_rates_of_all_kinds_are_drawn_on_every_function(monkeypatch, name):
+    pytest.importorskip("matplotlib")
+    agg = pytest.importorskip("matplotlib.backends.backend_agg")
+    f = functions.by_name(name)
+    monkeypatch.setattr(theatre, "RATES", (0.01, 0.1, 10.0))
+    free, own = ["barzilai-borwein", "polyaksgd"], ["sgd:1e30", "nag"]
+    for names in (free, ["conjugate-gradient", "cocob"], own, free + own):
+        runs = theatre.race(f, names, 12)
+        figure = drawn(monkeypatch, theatre.rates, runs, "r.png", False, theatre.RATES)
+        agg.FigureCanvasAgg(figure).draw()
+        axes = figure.axes[0]
+        rings = [line for line in axes.lines if line.get_markersize() == 12]
+        assert len(rings) == sum("lr" in run.settings for run in runs)
+        low, high = axes.get_ylim()
+        assert all(low <= line.get_ydata()[0] <= high for line in rings)
+        for run, line in zip(runs, (line for line in axes.lines if line not in rings)):
+            assert not run.fell or run.name != "ConjugateGradient" or line.get_ydata()[0] <= f(*theatre._grid(f)).min()
+
+
+def test_the_start_is_on_the_axis_of_costs_and_steps_are_never_bent(monkeypatch):
+    pytest.importorskip("matplotlib")
+    runs = theatre.race(functions.by_name("plateau"), ["sgd:1e-300", "adam:1e30", "conjugate-gradient"])
+    steps, gradients = drawn(monkeypatch, theatre.losses, runs, "l.png").axes
+    assert steps.get_xscale() == "linear" and gradients.get_xscale() == "symlog"
+    assert -1 < gradients.get_xlim()[0] < 0
+    assert np.isfinite(gradients.transData.transform([0, 1])).all()
 
 
 def test_28_runs_are_told_apart_and_the_legend_fits(monkeypatch, tmp_path):
@@ -213,6 +306,12 @@ def test_28_runs_are_told_apart_and_the_legend_fits(monkeypatch, tmp_path):
     assert len({(k["color"], k["linestyle"]) for k in looks}) == 28
     agg = pytest.importorskip("matplotlib.backends.backend_agg")
     runs = theatre.race(BOWL, [*SEVEN, "steepest-descent", "barzilai-borwein:0.001", "conjugate-gradient"], 5)
+    for draw in (theatre.paths, theatre.losses, theatre.rates):
+        many = [replace(runs[0], name=f"Optimizer{i}") for i in range(67)]
+        monkeypatch.setattr(theatre, "sensitivity", lambda run, xs: np.full(len(xs), run.last))
+        figure = drawn(monkeypatch, draw, many, "p.png")
+        agg.FigureCanvasAgg(figure).draw()
+        assert all(a.get_window_extent().height > 2.5 * figure.dpi for a in figure.axes), "the legend eats the plot"
     for draw in (theatre.paths, theatre.gallery, theatre.losses, theatre.rates):
         figure = drawn(monkeypatch, draw, runs, "p.png")
         agg.FigureCanvasAgg(figure).draw()
@@ -252,6 +351,20 @@ def test_a_missing_extra_is_named_and_the_rest_is_there(tmp_path, monkeypatch, m
     with pytest.raises(viz.MissingExtra, match=message):
         theatre.write(runs, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == left
+
+
+def test_the_code_on_the_page_of_optimizers_runs(capsys):
+    page = (Path(__file__).parent.parent / "docs" / "optimizers.md").read_text(encoding="utf-8")
+    blocks, names = re.findall(r"```python\n(.*?)```", page, re.S), {}
+    before = default_generator().bit_generator.state
+    try:
+        for block in blocks:
+            exec(block, names)
+    finally:
+        default_generator().bit_generator.state = before
+    loss, found, *table = capsys.readouterr().out.splitlines()
+    assert float(loss) < float(re.search(r"# below ([\d.]+),", page).group(1))
+    assert 1e-4 < float(found.split()[0]) < 10 and table[1].startswith("SGD")
 
 
 def test_classical_names_that_compare_can_use():

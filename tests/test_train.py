@@ -1,5 +1,6 @@
 """minigrad.train: it learns, to the bit the same every time, also across pauses; and it stops when it should."""
 
+import itertools
 import os
 import signal
 import sys
@@ -327,3 +328,159 @@ def test_a_callback_may_change_the_learning_rate():
     x, y = np.ones((4, 2), np.float32), np.zeros(4, np.int64)
     history = train.fit(model, (x, y), optimizer, epochs=3, callbacks=[halve], progress=False)
     assert history["lr"] == [0.8, 0.4, 0.2]
+    assert optimizer.lr == 0.1
+
+
+@pytest.mark.parametrize("schedule", [None, "cosine"])
+def test_what_callbacks_change_and_remember_is_resumed(tmp_path, schedule):
+    class Patient:
+        """lr / 10 at every second call: a state of its own."""
+
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, model, history):
+            self.calls += 1
+            if self.calls % 2 == 0:
+                self.optimizer.lr *= 0.1
+
+        def state_dict(self):
+            return {"calls": self.calls}
+
+        def load_state_dict(self, state):
+            self.calls = state["calls"]
+
+    def run(epochs, stop=0, **options):
+        callback = Patient()
+
+        def make(params, lr):
+            callback.optimizer = optim.Adam(params, lr=lr)
+            return callback.optimizer
+        model, history = fitted(epochs=epochs, optimizer=make, schedule=schedule, callbacks=[
+            lambda *_: None, callback, lambda model, history: len(history) == stop], **options)
+        return bits(model), results(history), callback.optimizer.lr
+    whole = run(5)
+    for stop in (1, 2, 3):
+        run(5, stop, checkpoint=tmp_path)
+        assert run(5, resume=tmp_path) == whole
+    assert whole[2] == pytest.approx(1e-4)
+
+
+def test_an_epoch_is_saved_before_a_callbacks_error(tmp_path):
+    def fail(model, history):
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fitted(epochs=3, checkpoint=tmp_path, callbacks=[fail])
+    assert bits(fitted(epochs=3, resume=tmp_path)[0]) == bits(fitted(epochs=3)[0])
+
+
+# ---- every optimizer, and wrappers ----
+def trained(make, epochs=2, **options):
+    minigrad.manual_seed(0)
+    model = nn.Sequential(nn.Dense(6, 8), nn.Tanh(), nn.Dense(8, 3))
+    optimizer = make(model.parameters())
+    options = {"batch_size": 16, "generator": np.random.default_rng(2), "progress": False, **options}
+    return model, train.fit(model, (X, Y), optimizer, epochs=epochs, **options), optimizer
+
+
+def multi(params):
+    matrices, vectors = [p for p in params if p.ndim == 2], [p for p in params if p.ndim < 2]
+    return optim.MultiOptimizer(optim.Accumulate(optim.EMA(optim.Muon(matrices)), 3), optim.EMA(optim.COCOB(vectors)))
+
+
+OPTIMIZERS = {name: cls for name in optim.__all__ if isinstance(cls := getattr(optim, name), type)
+              and issubclass(cls, optim.Optimizer) and cls is not optim.Optimizer}
+OPTIMIZERS["Muon"] = lambda params: optim.Muon([p for p in params if p.ndim == 2])
+WRAPPERS = {
+    "EMA(COCOB)": lambda p: optim.EMA(optim.COCOB(p)), "SkipNonFinite(COCOB)": lambda p: optim.SkipNonFinite(
+        optim.COCOB(p)), "SAM": lambda p: optim.SAM(optim.SGD(p, lr=0.1)), "Ranger": optim.Ranger,
+    "ScheduleFree": lambda p: optim.ScheduleFree(optim.SGD(p, lr=0.5)), "SWA": lambda p: optim.SWA(optim.SGD(p), 7),
+    "MultiOptimizer": lambda p: multi(list(p)),
+    "Accumulate": lambda p: optim.Accumulate(optim.EMA(optim.Adam(p)), 3), "GaLore": lambda p: optim.GaLore(
+        optim.Adam(p), 2)}
+
+
+@pytest.mark.parametrize("make", [*OPTIMIZERS.values(), *WRAPPERS.values()], ids=[*OPTIMIZERS, *WRAPPERS])
+def test_every_optimizer_trains_and_resumes(make, tmp_path):
+    whole, history, optimizer = trained(make, validation=(X, Y))
+    rate = optimizer.param_groups[0].get("lr")
+    assert history["lr"] == [rate, rate]
+    trained(make, 1, validation=(X, Y), checkpoint=tmp_path)
+    again, its_history, _ = trained(make, validation=(X, Y), resume=tmp_path)
+    assert bits(again) == bits(whole)
+    assert results(its_history) == results(history)
+
+
+def test_without_a_learning_rate_there_is_nothing_to_schedule(tmp_path):
+    _, history, _ = trained(optim.COCOB, schedule="constant")
+    history.to_csv(tmp_path / "h.csv")
+    assert History.from_csv(tmp_path / "h.csv") == history
+    with pytest.raises(ValueError, match="COCOB has no learning rate: leave schedule= out"):
+        trained(optim.COCOB, schedule="cosine")
+    with pytest.raises(train.Diverged, match=r"step 1 of 5: clip gradients"):
+        trained(optim.COCOB, loss=lambda output, y: (output * np.inf).sum())
+
+
+def test_a_line_search_may_try_points_that_overflow():
+    values = []
+
+    def loss(output, y):
+        values.append(((output * 1e4) ** 4).mean())
+        return values[-1]
+    minigrad.manual_seed(0)
+    model = nn.Dense(6, 1)
+    history = train.fit(model, (X, Y), optim.classical.SteepestDescent(model.parameters(), lr=1.0), loss, epochs=3,
+                        batch_size=None, progress=False)
+    assert not all(np.isfinite(v.item()) for v in values)
+    assert history["loss"] == sorted(history["loss"], reverse=True)
+    assert np.isfinite(model.weight.data).all()
+
+
+def test_what_is_accumulated_is_flushed_at_the_end_of_an_epoch():
+    one, _, _ = trained(lambda p: optim.Accumulate(optim.SGD(p, lr=0.1), 8), 2)
+    minigrad.manual_seed(0)
+    model = nn.Sequential(nn.Dense(6, 8), nn.Tanh(), nn.Dense(8, 3))
+    optimizer, generator = optim.SGD(model.parameters(), lr=0.1), np.random.default_rng(2)
+    loader = data.DataLoader((X, Y), 16, shuffle=True, generator=generator)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (sum(functional.cross_entropy(model(x), y) for x, y in loader) / 5).backward()
+        optimizer.step()
+    for a, b in zip(one.parameters(), model.parameters()):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name, average", [
+    ("EMA", lambda o: o.swap()), ("SWA", lambda o: o.swap()), ("ScheduleFree", lambda o: o.eval()),
+    ("around", lambda o: o.optimizer.swap()), ("each", lambda o: [part.swap() for part in o.optimizers])])
+def test_averages_are_what_is_validated_and_saved(name, average, tmp_path):
+    make = {"EMA": lambda p: optim.EMA(optim.SGD(p, lr=0.5), 0.9), "SWA": lambda p: optim.SWA(optim.SGD(p, lr=0.5)),
+            "ScheduleFree": lambda p: optim.ScheduleFree(optim.SGD(p, lr=0.5)),
+            "around": lambda p: optim.Lookahead(optim.EMA(optim.SGD(p, lr=0.5), 0.9)),
+            "each": lambda p: optim.MultiOptimizer(*(optim.EMA(optim.SGD([w], lr=0.5), 0.9) for w in p))}[name]
+    plain, _, _ = trained(make, 1)
+    model, history, optimizer = trained(make, 1, validation=(X, Y), checkpoint=tmp_path / "best.npz")
+    assert bits(model) == bits(plain), "it trains on as it would have"
+    assert train.evaluate(model, (X, Y)).loss != history[0].val_loss
+    average(optimizer)
+    assert train.evaluate(model, (X, Y)).loss == history[0].val_loss
+    assert bits(model) == {k: v.tobytes() for k, v in checkpoint.load(tmp_path / "best.npz").state.items()}
+
+
+def test_before_there_is_an_average_the_weights_are_validated():
+    model, history, _ = trained(lambda p: optim.SWA(optim.SGD(p, lr=0.5), start=100), 1, validation=(X, Y))
+    assert train.evaluate(model, (X, Y)).loss == history[0].val_loss
+
+
+def test_averages_go_back_after_an_interrupted_validation(tmp_path):
+    class Interrupted(data.DataLoader):
+        def __iter__(self):
+            yield from itertools.islice(super().__iter__(), 1)
+            raise KeyboardInterrupt
+    _, history, _ = trained(lambda p: optim.EMA(optim.SGD(p, lr=0.5)), 1, checkpoint=tmp_path,
+                            validation=Interrupted((X, Y), 16))
+    assert history.interrupted
+    whole, its_history, _ = trained(lambda p: optim.EMA(optim.SGD(p, lr=0.5)), 2, validation=(X, Y))
+    again, later, _ = trained(lambda p: optim.EMA(optim.SGD(p, lr=0.5)), 2, validation=(X, Y), resume=tmp_path)
+    assert bits(again) == bits(whole)
+    assert results(later) == results(its_history)

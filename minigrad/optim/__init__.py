@@ -21,10 +21,16 @@ from .adam_variants import (
     Yogi,
 )
 from .adaptive import MADGRAD, SM3, A2GradExp, A2GradInc, A2GradUni, Adadelta, Adafactor, Adagrad, Ftrl, LaProp, RMSprop
+from .averages import EMA, SWA, AveragedModel, ScheduleFree, get_ema_avg_fn, update_bn
+from .galore import GaLore
+from .gradients import centralize, chain, clip_adaptive, clip_block_rms, private_gradients, zero_nans
+from .groups import freeze, no_decay, partition, unfreeze
 from .layerwise import LAMB, LARS, Fromage, NovoGrad
 from .matrix import SOAP, Muon, Shampoo
 from .momentum import ASGD, GD, NAG, PID, QHM, SGD, SGDP, SGDW, AccSGD, AggMo, Momentum, NoisySGD, OptimisticGD
+from .multi import MultiOptimizer
 from .optimizer import Optimizer, clip_grad_norm_, clip_grad_value_, clip_norm, clip_value
+from .range_test import LRRange, lr_find
 from .regularizers import (
     elastic_net,
     gradient_penalty,
@@ -51,7 +57,6 @@ from .schedules import (
     InverseTimeDecay,
     LambdaLR,
     LinearLR,
-    LRRange,
     LRScheduler,
     MultiplicativeLR,
     MultiStepLR,
@@ -67,53 +72,42 @@ from .schedules import (
     WarmupCosine,
     WarmupExponential,
     WarmupLinear,
-    lr_find,
 )
 from .sign import Lion, Rprop, SignSGD, Signum
+from .skipping import GradScaler, SkipNonFinite
+from .step_length import Mechanic, TrustRatio
 from .stepfree import COCOB, DAdaptAdamW, DoG, DoWG, MoMo, MoMoAdam, PolyakSGD, Prodigy
 from .wrappers import (
-    EMA,
     SAM,
-    SWA,
     Accumulate,
-    AveragedModel,
-    GaLore,
     GradientNoise,
     Lookahead,
     Ranger,
     RangerQH,
     RangerVA,
-    ScheduleFree,
-    SkipNonFinite,
+    SAdam,
     WeightDecay,
     Wrapper,
-    centralize,
-    clip_adaptive,
-    freeze,
-    no_decay,
-    private_gradients,
-    unfreeze,
-    update_bn,
-    zero_nans,
 )
 
 __all__ = [
     "ADOPT", "ASGD", "COCOB", "EMA", "GD", "LAMB", "LARS", "MADGRAD", "NAG", "PID", "QHM", "SAM", "SGD", "SGDP",
     "SGDR", "SGDW", "SM3", "SOAP", "SWA", "SWALR", "SWATS", "A2GradExp", "A2GradInc", "A2GradUni", "AMSBound",
     "AMSGrad", "AcProp", "AccSGD", "Accumulate", "AdEMAMix", "AdaBelief", "AdaBound", "AdaMod", "Adadelta",
-    "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo",
-    "AveragedModel", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts",
-    "CyclicLR", "DAdaptAdamW", "DiffGrad", "DoG", "DoWG", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl",
-    "GaLore", "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "LRRange", "LRScheduler",
-    "LaProp", "LambdaLR", "LinearLR", "Lion", "Lookahead", "MoMo", "MoMoAdam", "Momentum", "MultiStepLR",
-    "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Noam", "NoisySGD", "NovoGrad", "OneCycleLR", "OptimisticAdam",
-    "OptimisticGD", "Optimizer", "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy", "QHAdam", "RAdam",
-    "RMSprop", "Ranger", "RangerQH", "RangerVA", "ReduceLROnPlateau", "Rprop", "ScheduleFree", "SequentialLR",
-    "Shampoo", "SignSGD", "Signum", "SimplifiedAdEMAMix", "SkipNonFinite", "SparseAdam", "StepDecay", "StepLR",
-    "WarmupConstant", "WarmupCosine", "WarmupExponential", "WarmupLinear", "WeightDecay", "Wrapper", "Yogi",
-    "by_name", "centralize", "classical", "clip_adaptive", "clip_grad_norm_", "clip_grad_value_", "clip_norm",
-    "clip_value", "elastic_net", "freeze", "gradient_penalty", "l1_penalty", "l2_penalty", "lr_find", "max_norm_",
-    "no_decay", "non_negative_", "orthogonal_penalty", "private_gradients", "regularizers", "schedules", "unfreeze",
+    "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo", "AveragedModel",
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "DAdaptAdamW",
+    "DiffGrad", "DoG", "DoWG", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl", "GaLore", "GradScaler",
+    "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "LRRange", "LRScheduler", "LaProp",
+    "LambdaLR", "LinearLR", "Lion", "Lookahead", "Mechanic", "MoMo", "MoMoAdam", "Momentum", "MultiOptimizer",
+    "MultiStepLR", "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Noam", "NoisySGD", "NovoGrad", "OneCycleLR",
+    "OptimisticAdam", "OptimisticGD", "Optimizer", "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy",
+    "QHAdam", "RAdam", "RMSprop", "Ranger", "RangerQH", "RangerVA", "ReduceLROnPlateau", "Rprop", "SAdam",
+    "ScheduleFree", "SequentialLR", "Shampoo", "SignSGD", "Signum", "SimplifiedAdEMAMix", "SkipNonFinite",
+    "SparseAdam", "StepDecay", "StepLR", "TrustRatio", "WarmupConstant", "WarmupCosine", "WarmupExponential",
+    "WarmupLinear", "WeightDecay", "Wrapper", "Yogi", "by_name", "centralize", "chain", "classical", "clip_adaptive",
+    "clip_block_rms", "clip_grad_norm_", "clip_grad_value_", "clip_norm", "clip_value", "elastic_net", "freeze",
+    "get_ema_avg_fn", "gradient_penalty", "l1_penalty", "l2_penalty", "lr_find", "max_norm_", "no_decay",
+    "non_negative_", "orthogonal_penalty", "partition", "private_gradients", "regularizers", "schedules", "unfreeze",
     "unit_norm_", "update_bn", "weight_noise", "zero_nans"]
 
 

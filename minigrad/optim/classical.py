@@ -2,11 +2,14 @@
 
 Some want only gradients: `ProximalGradient`, `ProjectedGradient`, `MirrorDescent`, `FrankWolfe` and `SGLD` are used as
 any Optimizer. The others look at the function at more points than one: their ``step(closure)`` needs a closure that
-returns the loss where the parameters are. It may call backward itself; if it does not, that is done for it.
+returns the loss where the parameters are. It may call backward itself; if it does not, that is done for it. Whatever
+the closure raises, weights and state are then what they were before the step. Those that move all parameters together
+start anew when some are frozen or unfrozen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable
@@ -50,7 +53,10 @@ def wolfe(at: Callable, f: float, slope: float, first: float = 1.0, c1: float = 
         warnings.simplefilter("ignore")  # its failure is answered below
         a = line_search(lambda a: at(float(a[0]))[0], lambda a: np.array([at(float(a[0]))[1]]), np.zeros(1),
                         np.array([first]), np.array([slope]), f, c1=c1, c2=c2, maxiter=30)[0]
-    return armijo(at, f, slope, first, c1) if a is None else float(a) * first
+    a = None if a is None else float(a) * first
+    if a is None or not at(a)[0] <= f + c1 * a * slope:  # scipy also returns what it gave up at
+        return armijo(at, f, slope, first, c1)
+    return a
 
 
 def exact(at: Callable, f: float, slope: float, first: float = 1.0, c1: float = 1e-4, c2: float = 0.9) -> float:
@@ -80,12 +86,31 @@ def exact(at: Callable, f: float, slope: float, first: float = 1.0, c1: float = 
 SEARCHES = {"armijo": armijo, "wolfe": wolfe, "exact": exact}
 
 
+def _needed(optimizer, closure):
+    if closure is None:
+        raise TypeError(f"{type(optimizer).__name__}: step needs a closure, which returns the loss at the weights it "
+                        "finds")
+
+
+def _write(p, values):
+    if not p.data.flags.writeable:
+        p.data = p.data.copy()
+    p.data[...] = values
+    graph.changed(p.data)
+
+
 class _Flat(Optimizer):
-    """All parameters as one vector, whose function and gradient are asked for wherever a method likes."""
+    """All parameters that require grad as one vector, whose loss and gradient are asked for wherever a method likes.
+
+    What it remembers, in ``common``, is forgotten when others come to require grad: that is another vector.
+    """
+
+    elementwise = False
 
     def __init__(self, params, maximize=False, **hyper):
         super().__init__(params, 0, maximize, **hyper)
         self.evaluations = 0  # how often the closure was called
+        self.trials: dict = {}
 
     @staticmethod
     def update(w, g): """Not used: these methods are not a formula for each weight."""
@@ -97,38 +122,98 @@ class _Flat(Optimizer):
         if group["weight_decay"]:
             raise ValueError(f"{type(self).__name__} has no weight_decay: the closure's loss shall have it")
 
-    def _vector(self):
-        return np.concatenate([p.data.reshape(-1) for p in self._params()])
-
     def _params(self):
-        return self.param_groups[0]["params"]
+        return [p for p in self.param_groups[0]["params"] if p.requires_grad]
+
+    @staticmethod
+    def _join(arrays):
+        return np.concatenate([a.reshape(-1) for a in arrays]) if arrays else np.zeros(0)
+
+    def _split(self, x):
+        """The vector as arrays shaped like the parameters."""
+        params = self._params()
+        parts = np.split(x, np.cumsum([p.size for p in params])[:-1]) if params else []
+        return [part.reshape(p.shape) for p, part in zip(params, parts, strict=True)]
+
+    def _vector(self):
+        return self._join([p.data for p in self._params()])
 
     def _place(self, x):
         """Let the parameters be the vector x."""
-        start = 0
-        for p in self._params():
-            if not p.data.flags.writeable:
-                p.data = p.data.copy()
-            p.data[...] = x[start:start + p.size].reshape(p.shape)
-            graph.changed(p.data)
-            start += p.size
+        for p, values in zip(self._params(), self._split(x), strict=True):
+            _write(p, values)
+
+    def _sign(self):
+        return -1 if self.param_groups[0]["maximize"] else 1
 
     def _gradient(self):
-        sign = -1 if self.param_groups[0]["maximize"] else 1
-        return sign * np.concatenate([np.zeros(p.size, p.dtype) if p.grad is None else p.grad.data.reshape(-1)
-                                      for p in self._params()])
+        return self._sign() * self._join([np.zeros_like(p.data) if p.grad is None else p.grad.data
+                                          for p in self._params()])
 
     def _evaluate(self, closure, x):
         """(what the closure returned, the function's value, its gradient) at the vector x."""
         self._place(x)
         self.zero_grad()
+        params = self._params()
         with enable_grad():
             loss = closure()
-            if all(p.grad is None for p in self._params()):
+            if params and all(p.grad is None for p in params):
                 loss.backward()
         self.evaluations += 1
         value = float(loss.item() if hasattr(loss, "item") else loss)
-        return loss, -value if self.param_groups[0]["maximize"] else value, self._gradient()
+        return loss, self._sign() * value, self._gradient()
+
+    @contextlib.contextmanager
+    def _whole(self):
+        """Gives the vector; what is raised inside leaves it and ``common`` as they were, but a draw is not undone."""
+        trained = [i for i, p in enumerate(self.param_groups[0]["params"]) if p.requires_grad]
+        if self.common.get("trained", trained) != trained:
+            self.common = {}
+        self.common["trained"] = trained
+        x, common = self._vector(), dict(self.common)
+        try:
+            yield x
+        except BaseException:
+            self._place(x)
+            self.common = common
+            raise
+
+    def _hooked(self, g):
+        """(the weights, the gradient g) as the gradient hooks leave them."""
+        if self.gradient_hooks:
+            params, grads = self._params(), self._split(self._sign() * g)
+            for hook in self.gradient_hooks:
+                grads = hook(params, grads)
+            g = self._sign() * self._join(grads)
+        return self._vector(), g
+
+    def _search(self, search, closure, x, d, f, g, first, c1=1e-4, c2=0.9):
+        """How far to go from x, where loss and gradient are f and g, along d: 0 if they are not finite.
+
+        What `_evaluate` gave there is then in ``trials``, under how far.
+        """
+        if self.gradient_hooks:
+            w, changed = self._hooked(g)
+            if not (np.array_equal(w, x) and np.array_equal(changed, g, equal_nan=True)):
+                raise ValueError(f"{type(self).__name__}: a gradient hook or a wrapper changed the gradient or the "
+                                 "weights, but a line search follows the loss itself: put decay into the closure's "
+                                 "loss, and leave out clipping and noise")
+        with np.errstate(invalid="ignore"):
+            slope = float(g @ d)
+        if not (math.isfinite(f) and -math.inf < slope < 0):
+            return 0.0
+        seen, self.trials = {}, {}
+
+        def at(a):
+            if a not in seen:
+                try:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        _, value, there = self.trials[a] = self._evaluate(closure, x + a * d)
+                        seen[a] = math.inf if math.isnan(value) else value, float(there @ d)
+                except ArithmeticError:  # raised for a loss that is not finite: the trial went too far
+                    seen[a] = math.inf, math.nan
+            return seen[a]
+        return search(at, f, slope, first, c1, c2)
 
     def state_dict(self):
         return _own(super().state_dict())
@@ -149,6 +234,11 @@ class SteepestDescent(_Flat):
     search: "armijo" (halve lr until the loss falls enough), "wolfe", or "exact". lr is the first step tried, each time.
     With exact search successive directions are perpendicular: on a quadratic of condition k the loss shrinks at worst
     by ((k - 1) / (k + 1))^2 a step. Needs no rate, but deterministic losses. 0 numbers per weight.
+
+    A trial whose loss is not finite, or whose closure raises ArithmeticError, is too far. Where the loss or the
+    gradient itself is not finite, there is no step. Gradient hooks and wrappers may look at the gradient, like
+    `SkipNonFinite`; one that changes it or the weights, by clipping or decay, is a ValueError: the search is along the
+    loss, so that shall have such terms.
     """
 
     c2 = 0.9
@@ -168,19 +258,13 @@ class SteepestDescent(_Flat):
 
     def step(self, closure: Callable):
         """One direction and a search along it; returns the loss before."""
-        group, x = self.param_groups[0], self._vector()
-        loss, f, g = self._evaluate(closure, x)
-        d = self.direction(g)
-        seen = {}
-
-        def at(a):
-            if a not in seen:
-                _, value, there = self._evaluate(closure, x + a * d)
-                seen[a] = value, float(there @ d)
-            return seen[a]
-        slope = float(g @ d)
-        a = SEARCHES[group["search"]](at, f, slope, group["lr"], group["c1"], group["c2"]) if slope else 0.0
-        self._place(x + a * d)
+        _needed(self, closure)
+        group = self.param_groups[0]
+        with self._whole() as x:
+            loss, f, g = self._evaluate(closure, x)
+            d = self.direction(g)
+            a = self._search(SEARCHES[group["search"]], closure, x, d, f, g, group["lr"], group["c1"], group["c2"])
+            self._place(x + a * d if a else x)
         return loss
 
 
@@ -189,7 +273,8 @@ class ConjugateGradient(SteepestDescent):
 
     beta: "FR", |g|^2 / |g_old|^2 (Fletcher & Reeves 1964); "PR+", max(0, g.(g - g_old) / |g_old|^2) (Polak & Ribiere
     1969; Powell 1984 for the maximum, which starts anew where directions have become useless). Also anew where d would
-    climb. With exact search a quadratic in n dimensions takes n steps. 2 numbers per weight.
+    climb, and after a gradient that is not finite. With exact search a quadratic in n dimensions takes n steps. Hooks,
+    wrappers and what is not finite: as in `SteepestDescent`. 2 numbers per weight.
     """
 
     c2 = 0.1  # directions are good only if the search along the last one was
@@ -202,11 +287,13 @@ class ConjugateGradient(SteepestDescent):
         self.param_groups[0]["beta"] = self.defaults["beta"] = beta
 
     def direction(self, g):
-        old, d = self.common.get("g"), -g
+        old, d = self.common.pop("g", None), -g
+        if not np.isfinite(g).all():
+            return d
         if old is not None and old @ old > 0:
             change = g @ g if self.param_groups[0]["beta"] == "FR" else max(g @ (g - old), 0)
             d = -g + change / (old @ old) * self.common["d"]
-            d = d if g @ d < 0 else -g
+            d = d if -math.inf < g @ d < 0 else -g
         self.common.update(g=g, d=d)
         return d
 
@@ -216,10 +303,11 @@ class BarzilaiBorwein(_Flat):
 
     a I is the multiple of the identity that comes nearest to the inverse Hessian along the last step: a quasi-Newton
     method with one number. The loss may rise for a while; on quadratics it is far faster than steepest descent.
-    Beyond quadratics it may go round in circles: memory=10 halves a until the loss is below the highest of the last 10
-    (Raydan 1997). lr is the first step. Where s.y <= 0, a = |s| / |y|, the geometric mean of both lengths (Dai, Al-
-    Baali & Yang 2015). common["a"] is the last one. Without memory, the closure may be left out: gradients are then
-    those that backward left. 2 numbers per weight.
+    Beyond quadratics it may go round in circles, as "long" does on Rosenbrock's function: memory=10 halves a until the
+    loss is below the highest of the last 10 (Raydan 1997). lr is the first step. Where s.y <= 0, a = |s| / |y|, the
+    geometric mean of both lengths (Dai, Al-Baali & Yang 2015). common["a"] is the last one. Without memory, the closure
+    may be left out: gradients are then those that backward left, and g is what the gradient hooks make of them. With
+    it, hooks, wrappers and what is not finite are as in `SteepestDescent`. 2 numbers per weight.
     """
 
     def __init__(self, params, lr: float = 1e-3, length: str = "long", *, memory: int = 0, maximize: bool = False):
@@ -229,21 +317,25 @@ class BarzilaiBorwein(_Flat):
 
     def step(self, closure: Callable | None = None):
         """One step; returns the loss before it, None without a closure."""
-        x, c, a, memory = self._vector(), self.common, self.param_groups[0]["lr"], self.param_groups[0]["memory"]
-        if memory and closure is None:
-            raise TypeError("BarzilaiBorwein: with memory, step needs a closure")
-        loss, f, g = (None, None, self._gradient()) if closure is None else self._evaluate(closure, x)
-        if "x" in c:
-            s, y = x - c["x"], g - c["g"]
-            sy, yy = float(s @ y), float(y @ y)
-            if yy > 0:
-                long = self.param_groups[0]["length"] == "long"
-                a = math.sqrt(float(s @ s) / yy) if sy <= 0 else float(s @ s) / sy if long else sy / yy
-        if memory:
-            c["f"] = (*c.get("f", ()), f)[-memory:]
-            a = armijo(lambda a: self._evaluate(closure, x - a * g)[1:], max(c["f"]), -float(g @ g), a)
-        c.update(x=x, g=g, a=a)
-        self._place(x - a * g)
+        group = self.param_groups[0]
+        if group["memory"]:
+            _needed(self, closure)
+        with self._whole() as x:
+            c, a = self.common, group["lr"]
+            loss, f, g = (None, None, self._gradient()) if closure is None else self._evaluate(closure, x)
+            w, g = (x, g) if group["memory"] else self._hooked(g)  # w: a hook may decay the weights
+            if "x" in c:
+                s, y = x - c["x"], g - c["g"]
+                ss, sy, yy = float(s @ s), float(s @ y), float(y @ y)
+                if 0 < yy < math.inf and ss < math.inf:
+                    a = math.sqrt(ss / yy) if sy <= 0 else ss / sy if group["length"] == "long" else sy / yy
+            if group["memory"]:
+                best = [*c.get("f", ()), f][-group["memory"]:]
+                a = self._search(armijo, closure, x, -g, max(best) if math.isfinite(f) else f, g, a)
+                if math.isfinite(f):
+                    c["f"] = best
+            c.update(x=x, g=g, a=a)
+            self._place(w - a * g if a else w)
         return loss
 
 
@@ -259,17 +351,32 @@ def project_box(low, high) -> Prox:
 
 
 def project_ball(radius: float = 1.0) -> Prox:
-    """The nearest point with |w|_2 <= radius."""
-    return lambda v, lr=None: v * min(1, radius / max(float(np.sqrt(np.sum(v * v))), np.finfo(v.dtype).tiny))
+    """The nearest point with |w|_2 <= radius; NaN for NaN."""
+    _positive("project_ball", radius)
+
+    def project(v, lr=None):
+        most = float(np.abs(v).max(initial=0))
+        unit = v / (most or 1)  # squares that neither overflow nor vanish
+        norm = float(np.sqrt(np.sum(unit * unit)))
+        return v.copy() if most * norm <= radius else unit * float(radius / norm)
+    return project
 
 
 def project_simplex(radius: float = 1.0) -> Prox:
-    """The nearest point with w >= 0 and sum(w) = radius: max(v - theta, 0). Held, Wolfe & Crowder 1974."""
+    """The nearest point with w >= 0 and sum(w) = radius: max(v - theta, 0); NaN for NaN. Held, Wolfe & Crowder 1974."""
+    _positive("project_simplex", radius)
+
     def project(v, lr=None):
+        v = v - v.max()  # the same point is nearest, and radius is not lost in rounding
         u = np.sort(v, axis=None)[::-1]
-        over = (np.cumsum(u) - radius) / np.arange(1, u.size + 1)  # theta, if the first k stay positive
-        return np.maximum(v - over[np.flatnonzero(u > over)[-1]], 0)
+        over = (np.cumsum(u, dtype=np.float64) - radius) / np.arange(1, u.size + 1)  # theta, if k stay positive
+        return np.maximum(v - v.dtype.type(over[np.count_nonzero(u > over) - 1]), 0)
     return project
+
+
+def _positive(name, radius):
+    if not 0 < radius < math.inf:
+        raise ValueError(f"{name}: radius must be positive and finite, got {radius}")
 
 
 class ProximalGradient(Optimizer):
@@ -283,18 +390,27 @@ class ProximalGradient(Optimizer):
     elementwise = False
 
     def __init__(self, params, lr: float, prox: Prox, *, maximize: bool = False):
-        super().__init__(params, 0, maximize, lr=lr, prox=prox)
+        super().__init__(params, 0, maximize, lr=lr)
+        self.prox = prox
 
-    @staticmethod
-    def update(w, g, lr, prox):
-        w[...] = prox(w - lr * g, lr)
+    def update(self, w, g, lr):
+        w[...] = self.prox(w - lr * g, lr)
 
 
-class ISTA(ProximalGradient):
-    """Proximal gradient for loss + weight |w|_1: w <- soft(w - lr g, lr weight). Daubechies, Defrise & De Mol 2004."""
+class ISTA(Optimizer):
+    """Proximal gradient for loss + weight |w|_1: w <- soft(w - lr g, lr weight). Daubechies, Defrise & De Mol 2004.
+
+    0 numbers per weight.
+    """
+
+    elementwise = False
 
     def __init__(self, params, lr: float, weight: float, *, maximize: bool = False):
-        super().__init__(params, lr, prox_l1(weight), maximize=maximize)
+        super().__init__(params, 0, maximize, lr=lr, weight=weight)
+
+    @staticmethod
+    def update(w, g, lr, weight):
+        w[...] = prox_l1(weight)(w - lr * g, lr)
 
 
 class FISTA(ProximalGradient):
@@ -312,23 +428,35 @@ class FISTA(ProximalGradient):
 
     def step(self, closure: Callable):
         """One step; the closure is called as by any Optimizer, and so calls backward."""
-        for p in (p for group in self.param_groups for p in group["params"]):
-            state = self.state.get(p, {"step": 0})
-            if state["step"]:
-                theta, w = state["theta"], p.data.copy()
-                state["theta"] = (1 + math.sqrt(1 + 4 * theta ** 2)) / 2
-                p.data[...] = w + (theta - 1) / state["theta"] * (w - state["old"])
-                state["old"][...] = w
-                graph.changed(p.data)
-        return super().step(closure)
+        _needed(self, closure)
+        params = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        before, states, thetas = [p.data.copy() for p in params], {p: dict(s) for p, s in self.state.items()}, {}
+        try:
+            for p, w in zip(params, before, strict=True):
+                if p in states:
+                    theta = states[p]["theta"]
+                    thetas[p] = (1 + math.sqrt(1 + 4 * theta ** 2)) / 2
+                    _write(p, w + (theta - 1) / thetas[p] * (w - states[p]["old"]))
+            loss = super().step(closure)
+        except BaseException:
+            for p, w in zip(params, before, strict=True):
+                _write(p, w)
+            self.state, self._blocks = states, {}
+            raise
+        for p, w in zip(params, before, strict=True):
+            if p.grad is None:
+                _write(p, w)
+            elif p in thetas:
+                self.state[p]["theta"] = thetas[p]
+                self.state[p]["old"][...] = w
+        return loss
 
     def numbers(self, group, state, t):
         state.setdefault("theta", 1.0)
         return {}
 
-    @staticmethod
-    def update(w, g, old, lr, prox):
-        w[...] = prox(w - lr * g, lr)
+    def update(self, w, g, old, lr):
+        w[...] = self.prox(w - lr * g, lr)
 
 
 class ProjectedGradient(Optimizer):
@@ -340,11 +468,11 @@ class ProjectedGradient(Optimizer):
     elementwise = False
 
     def __init__(self, params, lr: float, project: Callable, *, maximize: bool = False):
-        super().__init__(params, 0, maximize, lr=lr, project=project)
+        super().__init__(params, 0, maximize, lr=lr)
+        self.project = project
 
-    @staticmethod
-    def update(w, g, lr, project):
-        w[...] = project(w - lr * g)
+    def update(self, w, g, lr):
+        w[...] = self.project(w - lr * g)
 
 
 def _to_simplex(dual):
@@ -362,18 +490,28 @@ class MirrorDescent(Optimizer):
 
     The default, log and softmax, is the exponentiated gradient, w_i <- w_i e^(-lr g_i) / sum_j w_j e^(-lr g_j)
     (Kivinen & Warmuth 1997): w stays a probability vector. Its error grows with log n where projected gradient's grows
-    with n. Each parameter is one vector, and starts inside: np.full(n, 1 / n). 0 numbers per weight.
+    with n. Each parameter is one vector, and starts inside: np.full(n, 1 / n). Weights below 0, or all 0, are a
+    ValueError. 0 numbers per weight.
     """
 
     elementwise = False
 
     def __init__(self, params, lr: float, to_dual: Callable = _log, to_primal: Callable = _to_simplex, *,
                  maximize: bool = False):
-        super().__init__(params, 0, maximize, lr=lr, to_dual=to_dual, to_primal=to_primal)
+        super().__init__(params, 0, maximize, lr=lr)
+        self.to_dual, self.to_primal = to_dual, to_primal
 
-    @staticmethod
-    def update(w, g, lr, to_dual, to_primal):
-        w[...] = to_primal(to_dual(w) - lr * g)
+    def shared(self, params, grads, loss):
+        order = [id(p) for group in self.param_groups for p in group["params"]]
+        for p in params if self.to_dual is _log else ():
+            if not (p.data.min() >= 0 and p.data.max() > 0):
+                at = tuple(map(int, np.unravel_index(p.data.argmin(), p.shape)))
+                raise ValueError(f"MirrorDescent: parameter {order.index(id(p))} is {p.data[at]} at {at}, but weights "
+                                 "have a logarithm if they are positive: start inside the simplex, np.full(n, 1 / n)")
+        return {}
+
+    def update(self, w, g, lr):
+        w[...] = self.to_primal(self.to_dual(w) - lr * g)
 
 
 def oracle_simplex(radius: float = 1.0) -> Oracle:
@@ -405,27 +543,52 @@ class FrankWolfe(Optimizer):
     elementwise = False
 
     def __init__(self, params, oracle: Oracle, *, maximize: bool = False):
-        super().__init__(params, 0, maximize, oracle=oracle)
+        super().__init__(params, 0, maximize)
+        self.oracle = oracle
 
-    @staticmethod
-    def update(w, g, oracle, t):
-        w += 2 / (t + 1) * (oracle(g) - w)
+    def update(self, w, g, t):
+        w += 2 / (t + 1) * (self.oracle(g) - w)
+
+
+class _Random:
+    """Draws from ``generator``, whose state is saved, or, if it is None, from the default one, whose state is not."""
+
+    generator: np.random.Generator | None = None
+
+    def _rng(self):
+        return self.generator or default_generator()
+
+    def state_dict(self):
+        chance = None if self.generator is None else self.generator.bit_generator.state
+        return {**super().state_dict(), "generator": chance}
+
+    def load_state_dict(self, state):
+        chance, generator = state.get("generator"), self.generator or np.random.default_rng()
+        kind = type(generator.bit_generator).__name__
+        if chance is not None and chance["bit_generator"] != kind:
+            raise ValueError(f"this state's generator is a {chance['bit_generator']}, {type(self).__name__}'s is a "
+                             f"{kind}: give it one of that kind")
+        super().load_state_dict(state)
+        if chance is not None:
+            generator.bit_generator.state = chance
+            self.generator = generator
 
 
 # ---- finite sums: closure(i) is the loss of example i, the loss is the mean of all n ----
-class SVRG(_Flat):
+class SVRG(_Random, _Flat):
     """w <- w - lr (g_i(w) - g_i(anchor) + mean_j g_j(anchor)), i at random. Johnson & Zhang 2013.
 
     Without bias, and its variance falls to zero with the distance to the anchor, which every ``inner`` steps (2 n by
     default) becomes w: so a constant lr, about 1 / (10 L), converges, and linearly if the loss is strongly convex.
-    2 gradients a step and n an anchor. 2 numbers per weight.
+    2 gradients a step and n an anchor. Gradient hooks see the estimate in brackets. 2 numbers per weight.
     """
 
     def __init__(self, params, lr: float, n: int, inner: int | None = None, *,
                  generator: np.random.Generator | None = None, maximize: bool = False):
         if n < 1 or (inner is not None and inner < 1):
             raise ValueError(f"SVRG: n and inner must be at least 1, got {n} and {inner}")
-        super().__init__(params, maximize, lr=lr, n=n, inner=2 * n if inner is None else inner, generator=generator)
+        super().__init__(params, maximize, lr=lr, n=n, inner=2 * n if inner is None else inner)
+        self.generator = generator
 
     def direction(self, closure: Callable, x: np.ndarray, i: int):
         """(the loss of example i at x, the estimate of the whole gradient that it gives)."""
@@ -436,30 +599,35 @@ class SVRG(_Flat):
 
     def step(self, closure: Callable):
         """One step on an example of the optimizer's choice; returns its loss before."""
-        group, c, x = self.param_groups[0], self.common, self._vector()
-        if not c.get("left"):
-            mean = sum(self._evaluate(lambda i=i: closure(i), x)[2] for i in range(group["n"])) / group["n"]
-            c.update(anchor=x, mean=mean, left=group["inner"])
-        i = int((group["generator"] or default_generator()).integers(group["n"]))
-        loss, d = self.direction(closure, x, i)
-        c["left"] -= 1
-        self._place(x - group["lr"] * d)
+        _needed(self, closure)
+        group = self.param_groups[0]
+        with self._whole() as x:
+            c = self.common
+            if not c.get("left"):
+                mean = sum(self._evaluate(lambda i=i: closure(i), x)[2] for i in range(group["n"])) / group["n"]
+                c.update(anchor=x, mean=mean, left=group["inner"])
+            loss, d = self.direction(closure, x, int(self._rng().integers(group["n"])))
+            w, d = self._hooked(d)
+            c["left"] -= 1
+            self._place(w - group["lr"] * d)
         return loss
 
 
-class SAGA(_Flat):
+class SAGA(_Random, _Flat):
     """w <- w - lr (g_i(w) - table_i + mean(table)), then table_i <- g_i(w), i at random. Defazio, Bach et al. 2014.
 
     table holds the last gradient seen of each example, at first all of w_0. Unlike SVRG it needs one gradient a step
     and no anchor, but n numbers per weight; unlike SAG (Schmidt et al. 2013) it has no bias. lr about 1 / (3 L).
-    prox, if given, ends the step, as in `ProximalGradient`.
+    prox, if given, ends the step, as in `ProximalGradient`: it sees each parameter by itself. Gradient hooks see the
+    estimate in brackets.
     """
 
     def __init__(self, params, lr: float, n: int, prox: Prox | None = None, *,
                  generator: np.random.Generator | None = None, maximize: bool = False):
         if n < 1:
             raise ValueError(f"SAGA: n must be at least 1, got {n}")
-        super().__init__(params, maximize, lr=lr, n=n, prox=prox, generator=generator)
+        super().__init__(params, maximize, lr=lr, n=n)
+        self.prox, self.generator = prox, generator
 
     def direction(self, closure: Callable, x: np.ndarray, i: int):
         """(the loss of example i at x, the estimate of the whole gradient that it gives, its own gradient)."""
@@ -468,20 +636,26 @@ class SAGA(_Flat):
 
     def step(self, closure: Callable):
         """One step on an example of the optimizer's choice; returns its loss before."""
-        group, c, x = self.param_groups[0], self.common, self._vector()
-        if "table" not in c:
-            table = np.stack([self._evaluate(lambda i=i: closure(i), x)[2] for i in range(group["n"])])
-            c.update(table=table, mean=table.mean(axis=0))
-        i = int((group["generator"] or default_generator()).integers(group["n"]))
-        loss, d, g = self.direction(closure, x, i)
-        c["mean"] += (g - c["table"][i]) / group["n"]
-        c["table"][i] = g
-        x = x - group["lr"] * d
-        self._place(x if group["prox"] is None else group["prox"](x, group["lr"]))
+        _needed(self, closure)
+        group = self.param_groups[0]
+        with self._whole() as x:
+            c = self.common
+            if "table" not in c:
+                table = np.stack([self._evaluate(lambda i=i: closure(i), x)[2] for i in range(group["n"])])
+                c.update(table=table, mean=table.mean(axis=0))
+            i = int(self._rng().integers(group["n"]))
+            loss, d, g = self.direction(closure, x, i)
+            w, d = self._hooked(d)
+            w = w - group["lr"] * d
+            if self.prox is not None:
+                w = self._join([self.prox(part, group["lr"]) for part in self._split(w)])
+            c["mean"] += (g - c["table"][i]) / group["n"]
+            c["table"][i] = g
+            self._place(w)
         return loss
 
 
-class SGLD(Optimizer):
+class SGLD(_Random, Optimizer):
     """w <- w - lr / 2 g + sqrt(lr) N(0, 1): samples, not a minimum. Welling & Teh 2011.
 
     With a loss of -log p(w | data) (the sum over examples, not the mean) the w of later steps are draws from the
@@ -493,11 +667,11 @@ class SGLD(Optimizer):
 
     def __init__(self, params, lr: float = 1e-3, weight_decay: float = 0, *,
                  generator: np.random.Generator | None = None, maximize: bool = False):
-        super().__init__(params, weight_decay, maximize, lr=lr, generator=generator)
+        super().__init__(params, weight_decay, maximize, lr=lr)
+        self.generator = generator
 
-    @staticmethod
-    def update(w, g, lr, generator):
-        noise = (generator or default_generator()).standard_normal(w.shape)
+    def update(self, w, g, lr):
+        noise = self._rng().standard_normal(w.shape)
         w += np.asarray(math.sqrt(lr) * noise, w.dtype) - lr / 2 * g
 
 

@@ -39,7 +39,8 @@ class Muon(Optimizer):
         super().check(group)
         for i, p in enumerate(group.get("params", ())):
             if p.ndim != 2:
-                raise ValueError(f"Muon is for matrices, parameter {i} is {p.shape}: give it to AdamW")
+                raise ValueError(f"Muon is for matrices, parameter {i} is {p.shape}: give it to AdamW, "
+                                 "as in MultiOptimizer(Muon(matrices), AdamW(others)); partition(model) divides them")
         if group.get("adjust_lr_fn") not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Muon: adjust_lr_fn is 'original' or 'match_rms_adamw', got {group['adjust_lr_fn']!r}")
         if not 0 <= group.get("ns_steps", 0) < 100:

@@ -53,6 +53,7 @@ class Optimizer:
         self.defaults = {**hyper, "weight_decay": weight_decay, "maximize": maximize}
         self.state: dict[Tensor, dict] = {}
         self.common: dict = {}
+        self.scheduled: dict = {}  # hyper-parameter -> (the groups' values before any schedule, those a schedule set)
         self._blocks: dict[Tensor, tuple] = {}
         self._weights = 0
         self.param_groups: list[dict] = []
@@ -229,7 +230,9 @@ class Optimizer:
         return {"state": {order[p]: {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in s.items()}
                           for p, s in self.state.items()},
                 "param_groups": [{**g, "params": [order[p] for p in g["params"]]} for g in self.param_groups],
-                **({"common": dict(self.common)} if self.common else {})}
+                **({"common": dict(self.common)} if self.common else {}),
+                **({"scheduled": {k: [list(v) for v in both] for k, both in self.scheduled.items()}}
+                   if self.scheduled else {})}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave, for the same parameters in the same order; ValueError if not."""
@@ -266,6 +269,7 @@ class Optimizer:
         for group, saved in zip(self.param_groups, state["param_groups"]):
             group.update({k: v for k, v in saved.items() if k != "params"})
         self.state, self._blocks, self.common = new, {}, dict(state.get("common", {}))
+        self.scheduled = {k: tuple(map(list, both)) for k, both in state.get("scheduled", {}).items()}
 
     def state_summary(self) -> dict:
         """{position of a parameter: its shape, lr, step and the root mean square of weight, gradient and slots}."""

@@ -5,6 +5,8 @@
     for x, y in loader:
         ...; optimizer.step(); schedule.step()
 
+or ``train.fit(..., schedule=schedule, schedule_interval="step")``, which makes the steps and saves their state.
+
 PyTorch's names, arguments and sequences where torch.optim.lr_scheduler has the schedule. All of them are closed forms,
 so ``schedule.at(t)`` plots one without training and no rounding accumulates.
 """
@@ -14,175 +16,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
-import numpy as np
-
-from .. import graph
-from ..functional import cross_entropy
-from ..mode import enable_grad
-from ..random import default_generator
+from .scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR, _require
 
 __all__ = ["SGDR", "SWALR", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts",
            "CyclicLR", "ExponentialDecay", "ExponentialLR", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay",
-           "LRRange", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "Noam", "OneCycleLR",
+           "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "Noam", "OneCycleLR",
            "PiecewiseConstant", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepDecay", "StepLR",
-           "WarmupConstant", "WarmupCosine", "WarmupExponential", "WarmupLinear", "lr_find"]
-
-
-class LRScheduler:
-    """The base class: lr(t) = floor + (base - floor) factor(t), for every group with its own base and floor.
-
-    base: the group's lr before the first schedule, as in PyTorch, or what it was set to by hand since. t = last_epoch:
-    0 for the first update, one more after each `step`. A subclass writes `factor`, or `formula` as a whole.
-
-    Whoever else changes the lr in between is respected where PyTorch respects it (``chains``): the base becomes the
-    one that leads to that lr, and the schedule goes on from there. That is how schedules are combined.
-    """
-
-    key = "lr"  # the hyper-parameter that is scheduled
-    chains = True
-    restarts = True  # in a SequentialLR: from the base, not from the lr that the schedule before it left
-    kept = ("last_epoch", "base_lrs", "bases", "last_lr")
-
-    def __init__(self, optimizer, last_epoch: int = -1):
-        self.optimizer = optimizer
-        self.base_lrs = self._beginning()
-        self.bases, self.last_lr = list(self.base_lrs), list(self.base_lrs)
-        self.last_epoch = last_epoch
-        if last_epoch == -1:
-            self.step()
-        else:
-            self.last_epoch += 1
-            self._write(self.at(self.last_epoch))
-
-    # ---- the formula ----
-    def factor(self, t: int) -> float:
-        """What (base - floor) is multiplied by at ``t``: a pure function."""
-        return 1.0
-
-    def floor(self, i: int) -> float:
-        """What factor 0 leaves of group ``i``'s learning rate."""
-        return 0.0
-
-    def formula(self, base: float, t: int, i: int) -> float:
-        """The lr of group ``i`` at ``t``: a pure function of the base, t and the constructor's arguments."""
-        floor = self.floor(i)
-        return floor + (base - floor) * self.factor(t)
-
-    def at(self, t: int) -> list[float]:
-        """The learning rates at any ``t``, without a step; as long as nobody else changes them."""
-        return [self.formula(base, t, i) for i, base in enumerate(self.bases)]
-
-    # ---- the steps ----
-    def step(self) -> None:
-        """Set the learning rates for the next update: to be called after ``optimizer.step()``."""
-        self.last_epoch += 1
-        self._write(self.get_lr())
-
-    def get_lr(self) -> list[float]:
-        """The learning rates at last_epoch."""
-        t = self.last_epoch
-        for i, (lr, last) in enumerate(zip(self._now(), self.last_lr) if self.chains else ()):
-            if lr != last:
-                self.bases[i] = self._base_of(lr, t, i)
-        return self.at(t)
-
-    def _base_of(self, lr, t, i):
-        """The base from which the formula would have given ``lr`` just before ``t``."""
-        factor, floor = self.factor(t - 1) if t > 0 else 1, self.floor(i)
-        return floor + (lr - floor) / factor if factor else self.bases[i]
-
-    def get_last_lr(self) -> list[float]:
-        """The learning rate of each group that the last `step` set."""
-        return list(self.last_lr)
-
-    def restart(self) -> None:
-        """Begin again at t = 0."""
-        self.bases = list(self.base_lrs) if self.restarts else self._now()
-        self.last_epoch = 0
-        self._write(self.at(0))
-
-    # ---- across a pause ----
-    def state_dict(self) -> dict:
-        """What changes while it runs: numbers and lists of numbers. The constructor's arguments are not in it."""
-        return {k: list(v) if isinstance(v := getattr(self, k), list) else v for k in self.kept}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` gave, and set the learning rates to what they were; ValueError if another's."""
-        if state.keys() != set(self.kept):
-            raise ValueError(f"this state has {sorted(state)}, {type(self).__name__} keeps {sorted(self.kept)}: is it "
-                             "another schedule's?")
-        if len(state["last_lr"]) != len(self.optimizer.param_groups):
-            raise ValueError(f"this state is for {len(state['last_lr'])} parameter groups, the optimizer has "
-                             f"{len(self.optimizer.param_groups)}")
-        for k, v in state.items():
-            setattr(self, k, list(v) if isinstance(v, (list, tuple)) else v)
-        self._write(self.last_lr)
-
-    def over(self, steps: int) -> Callable[[float], float]:
-        """This schedule as ``train.fit(schedule=...)`` wants it: a function of the share of the training done.
-
-        steps: how many t the training takes: its epochs, or epochs times batches for a schedule by batches. The
-        optimizer gets its base learning rate back, which is what fit multiplies by the factor.
-        """
-        bases = self.base_lrs
-        if not all(bases):
-            raise ValueError(f"{type(self).__name__}: a base learning rate of 0 has no factor")
-        self._write(bases)
-
-        def schedule(done):
-            t = int(done * steps + 1e-6)
-            factors = [self.formula(base, t, i) / base for i, base in enumerate(bases)]
-            if max(factors) - min(factors) > 1e-12 * max(map(abs, factors)):
-                raise ValueError(f"{type(self).__name__}: fit has one factor for all groups, this schedule {factors}")
-            self._besides(t)
-            return factors[0]
-        return schedule
-
-    # ---- the optimizer's groups ----
-    def _now(self):
-        return [group[self.key] for group in self.optimizer.param_groups]
-
-    def _beginning(self):
-        """What the groups had before the first schedule. Where it is not what a schedule set: what they have."""
-        now = self._now()
-        first, last = vars(self.optimizer).get("scheduled", {}).get(self.key, ([], []))
-        first = [first[i] if i < len(first) and last[i] == v else v for i, v in enumerate(now)]
-        vars(self.optimizer).setdefault("scheduled", {})[self.key] = first, now
-        return list(first)
-
-    def _write(self, values):
-        groups = self.optimizer.param_groups
-        if len(values) != len(groups):
-            raise ValueError(f"{type(self).__name__} was made for {len(values)} parameter groups, the optimizer has "
-                             f"{len(groups)} now: add the groups first")
-        for group, value in zip(groups, values):
-            self.optimizer.check({self.key: value})
-            group[self.key] = value
-        self.last_lr = list(values)
-        scheduled = vars(self.optimizer).setdefault("scheduled", {})
-        scheduled[self.key] = scheduled.get(self.key, (self.last_lr,))[0], list(values)
-        self._besides(self.last_epoch)
-
-    def _besides(self, t):
-        """Whatever else is set at ``t``."""
-
-    def _each(self, name, value):
-        """One number for every group."""
-        n = len(self.optimizer.param_groups)
-        values = list(value) if isinstance(value, (list, tuple)) else [value] * n
-        if len(values) != n:
-            raise ValueError(f"{type(self).__name__}: {name} has {len(values)} values for {n} parameter groups")
-        return values
-
-    def __repr__(self):
-        return f"{type(self).__name__}(last_epoch={self.last_epoch}, {self.key}={self.last_lr})"
-
-
-def _require(scheduler, ok, text):
-    if not ok:
-        raise ValueError(f"{type(scheduler).__name__}: {text}")
+           "WarmupConstant", "WarmupCosine", "WarmupExponential", "WarmupLinear"]
 
 
 # ---- functions of your own ----
@@ -201,7 +42,10 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LRScheduler):
-    """lr(t) = lr(t-1) * lr_lambda(t), from t = 1. The one schedule without a closed form: `at` multiplies up."""
+    """lr(t) = lr(t-1) * lr_lambda(t), from t = 1. The one schedule without a closed form: `at` multiplies up.
+
+    Later in a SequentialLR PyTorch multiplies by lr_lambda(0) besides.
+    """
 
     restarts = False
 
@@ -225,6 +69,7 @@ class HyperSchedule(LRScheduler):
     """
 
     chains = False
+    absolute = True
 
     def __init__(self, optimizer, name: str, f: Callable[[int], object] | Sequence[Callable], last_epoch: int = -1):
         if any(name not in group or name == "params" for group in optimizer.param_groups):
@@ -269,6 +114,7 @@ class PiecewiseConstant(LRScheduler):
     """
 
     chains = False
+    absolute = True
 
     def __init__(self, optimizer, boundaries: Sequence[int], values: Sequence[float], last_epoch: int = -1, *,
                  inclusive: bool = False):
@@ -282,7 +128,7 @@ class PiecewiseConstant(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """lr = base * factor while t < total_iters, then base."""
+    """lr = base * factor while t < total_iters, then base. (total_iters=0: PyTorch's keeps base * factor.)"""
 
     def __init__(self, optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1):
         _require(self, 0 <= factor <= 1, f"factor must be in [0, 1], got {factor}")
@@ -354,7 +200,7 @@ class InverseTimeDecay(ExponentialDecay):
 
 
 class PolynomialLR(LRScheduler):
-    """lr = base * (1 - t / total_iters)^power, and 0 from total_iters on."""
+    """lr = base * (1 - t / total_iters)^power: 0 at total_iters, and from there on whatever others make of it."""
 
     def __init__(self, optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
         _require(self, total_iters > 0, f"total_iters must be positive, got {total_iters}")
@@ -364,11 +210,15 @@ class PolynomialLR(LRScheduler):
     def factor(self, t):
         return ((self.total_iters - min(self.total_iters, t)) / self.total_iters) ** self.power
 
+    def get_lr(self):
+        return super().get_lr() if self.last_epoch <= self.total_iters else self._now()
+
 
 class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov & Hutter 2016, without restarts.
 
-    After T_max it climbs back, with period 2 T_max, as PyTorch's.
+    After T_max it climbs back, with period 2 T_max, as PyTorch's: from its lowest points up to the first base again,
+    whatever others multiplied it by. Where they brought it below eta_min it would become negative: ValueError.
     """
 
     def __init__(self, optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
@@ -381,6 +231,13 @@ class CosineAnnealingLR(LRScheduler):
 
     def floor(self, i):
         return self.eta_min
+
+    def get_lr(self):
+        t = self.last_epoch
+        if t > 0 and (t - 1 - self.T_max) % (2 * self.T_max) == 0:  # lr + (base - floor) factor(t), as a base
+            self.bases = [base + (lr - self.eta_min) / self.factor(t) for base, lr in zip(self.base_lrs, self._now())]
+            return self.at(t)
+        return super().get_lr()
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -517,6 +374,8 @@ class _Cycle(LRScheduler):
     """What OneCycleLR and CyclicLR share: absolute learning rates, and a momentum (or beta1) that goes against them."""
 
     chains = False
+    absolute = True
+    overwrites = False  # what later schedules take for the first lr, as PyTorch's do
 
     def _cycle_momentum(self, wanted, base, top):
         self.cycle_momentum = wanted
@@ -527,8 +386,11 @@ class _Cycle(LRScheduler):
             self.base_momentums = self._each("base_momentum", base)
             self.max_momentums = self._each("max_momentum", top)
 
-    def _beginning(self):
-        super()._beginning()
+    def _beginning(self, last_epoch=-1):
+        known = self.key in self._scheduled()
+        super()._beginning(last_epoch)
+        if last_epoch == -1 and (self.overwrites or not known):
+            self._scheduled()[self.key] = list(self.given), self._now()
         return list(self.given)
 
     def momentum(self, t: int, i: int) -> float:
@@ -591,7 +453,10 @@ class OneCycleLR(_Cycle):
 
     Smith & Topin 2018. The momentum goes the other way, max - base - max. three_phase: down to the start in as many
     steps as up, then to the end. total_steps, or epochs and steps_per_epoch, are all t; more raise ValueError.
+    Schedules that are made later begin at its first lr, as with PyTorch.
     """
+
+    overwrites = True
 
     def __init__(self, optimizer, max_lr, total_steps: int | None = None, epochs: int | None = None,
                  steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
@@ -660,280 +525,3 @@ class SWALR(LRScheduler):
 
     def floor(self, i):
         return self.swa_lrs[i]
-
-
-# ---- what the loss says ----
-class ReduceLROnPlateau(LRScheduler):
-    """lr <- max(lr * factor, min_lr) when ``step(metric)`` has not improved for more than ``patience`` epochs.
-
-    Better is: metric < best (1 - threshold) for mode "min", metric > best (1 + threshold) for "max"; with
-    threshold_mode "abs", by threshold. NaN is never better. After a reduction cooldown epochs do not count. A change
-    of at most eps is not made. As PyTorch's.
-    """
-
-    kept = ("last_epoch", "last_lr", "best", "num_bad_epochs", "cooldown_counter")
-
-    def __init__(self, optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
-                 threshold_mode: str = "rel", cooldown: int = 0, min_lr=0.0, eps: float = 1e-8):
-        _require(self, 0 < factor < 1, f"factor must be in (0, 1), got {factor}")
-        _require(self, mode in ("min", "max"), f'mode must be "min" or "max", got {mode!r}')
-        _require(self, threshold_mode in ("rel", "abs"),
-                 f'threshold_mode must be "rel" or "abs", got {threshold_mode!r}')
-        self.optimizer, self.mode, self.shrink, self.patience, self.eps = optimizer, mode, factor, patience, eps
-        self.threshold, self.threshold_mode, self.cooldown = threshold, threshold_mode, cooldown
-        self.min_lrs = self._each("min_lr", min_lr)
-        self._beginning()
-        self.last_epoch, self.last_lr = 0, self._now()
-        self.best, self.num_bad_epochs, self.cooldown_counter = math.inf if mode == "min" else -math.inf, 0, 0
-
-    def is_better(self, metric: float, best: float) -> bool:
-        """Whether ``metric`` improves on ``best`` by more than the threshold."""
-        sign = -1 if self.mode == "min" else 1
-        bound = best * (1 + sign * self.threshold) if self.threshold_mode == "rel" else best + sign * self.threshold
-        return metric < bound if self.mode == "min" else metric > bound
-
-    def step(self, metrics) -> None:
-        """Take note of this epoch's ``metrics``, a number, and reduce the learning rates if it is time."""
-        metric = float(metrics.item() if hasattr(metrics, "item") else metrics)
-        self.last_epoch += 1
-        better = self.is_better(metric, self.best)
-        self.best = metric if better else self.best
-        self.num_bad_epochs = 0 if better else self.num_bad_epochs + 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        lrs = self._now()
-        if self.num_bad_epochs > self.patience:
-            smaller = [max(lr * self.shrink, least) for lr, least in zip(lrs, self.min_lrs, strict=True)]
-            lrs = [new if lr - new > self.eps else lr for lr, new in zip(lrs, smaller)]
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._write(lrs)
-
-    def at(self, t):
-        """Raise TypeError: it depends on the metrics."""
-        raise TypeError("ReduceLROnPlateau depends on the metrics: it has no lr at a t to come")
-
-    over = restart = at
-
-
-# ---- combinations ----
-class _Several(LRScheduler):
-    """What SequentialLR and ChainedScheduler share."""
-
-    kept = ("last_epoch", "last_lr", "schedulers")
-
-    def _adopt(self, schedulers, optimizer):
-        self.schedulers = list(schedulers)
-        _require(self, self.schedulers, "got no schedulers")
-        self.optimizer = optimizer or self.schedulers[0].optimizer
-        _require(self, all(s.optimizer is self.optimizer for s in self.schedulers),
-                 "the schedulers must be of one optimizer")
-        _require(self, not any(isinstance(s, ReduceLROnPlateau) for s in self.schedulers),
-                 "ReduceLROnPlateau needs a metric, which step() has not")
-        self.base_lrs = self.bases = list(self.schedulers[0].base_lrs)
-
-    def state_dict(self):
-        return {**super().state_dict(), "schedulers": [s.state_dict() for s in self.schedulers]}
-
-    def load_state_dict(self, state):
-        mine, inner = self.schedulers, state.get("schedulers", ())
-        if len(inner) != len(mine):
-            raise ValueError(f"this state has {len(inner)} schedulers, this {type(self).__name__} {len(mine)}")
-        for scheduler, saved in zip(mine, inner):
-            scheduler.load_state_dict(saved)
-        super().load_state_dict({**state, "schedulers": mine})
-
-
-class SequentialLR(_Several):
-    """One schedule after another: the i-th from t = milestones[i-1] on, where its own t is 0."""
-
-    def __init__(self, optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1):
-        self._adopt(schedulers, optimizer)
-        _require(self, len(milestones) == len(self.schedulers) - 1 and list(milestones) == sorted(milestones),
-                 f"{len(self.schedulers)} schedulers need one growing milestone less, got {milestones}")
-        self.milestones, self.last_epoch = list(milestones), last_epoch + 1
-        first = self.schedulers[bisect_right(self.milestones, 0)]
-        first._write(first.base_lrs)
-        first.restart()
-        self.last_lr = first.get_last_lr()
-
-    def step(self):
-        self.last_epoch += 1
-        i = bisect_right(self.milestones, self.last_epoch)
-        scheduler = self.schedulers[i]
-        if i and self.milestones[i - 1] == self.last_epoch:
-            scheduler.restart()
-        else:
-            scheduler.step()
-        self.last_lr = scheduler.get_last_lr()
-
-    def formula(self, base, t, i):
-        part = bisect_right(self.milestones, t)
-        begin = self.milestones[part - 1] if part else 0
-        return self.schedulers[part].formula(self.schedulers[part].base_lrs[i], t - begin, i)
-
-    def restart(self):
-        self.last_epoch = 0
-        self.schedulers[0].restart()
-        self.last_lr = self.schedulers[0].get_last_lr()
-
-    def _besides(self, t):
-        part = bisect_right(self.milestones, t)
-        self.schedulers[part]._besides(t - (self.milestones[part - 1] if part else 0))
-
-
-class ChainedScheduler(_Several):
-    """All schedules at once, each going on from what the others made of the lr: factors multiply.
-
-    One that does not go on, like LambdaLR, overrides those before it, as in PyTorch.
-    """
-
-    def __init__(self, schedulers: Sequence[LRScheduler], optimizer=None):
-        self._adopt(schedulers, optimizer)
-        self.last_epoch, self.last_lr = self.schedulers[-1].last_epoch, self._now()
-
-    def step(self):
-        self.last_epoch += 1
-        for scheduler in self.schedulers:
-            scheduler.step()
-        self.last_lr = self._now()
-
-    def formula(self, base, t, i):
-        for s in self.schedulers:
-            base = s.formula(base if s.chains else s.base_lrs[i], t, i)
-        return base
-
-    def restart(self):
-        self.last_epoch = 0
-        for scheduler in self.schedulers:
-            scheduler.last_epoch, scheduler.bases = -1, list(scheduler.base_lrs)
-            scheduler.last_lr = list(scheduler.base_lrs)
-        self._write(self.base_lrs)
-        for scheduler in self.schedulers:
-            scheduler.step()
-        self.last_lr = self._now()
-
-    def _besides(self, t):
-        for scheduler in self.schedulers:
-            scheduler._besides(t)
-
-
-# ---- which learning rate to begin with ----
-class LRRange(NamedTuple):
-    """What `lr_find` measured: the loss of each batch, before the update with that lr, and the lr to begin with."""
-
-    lrs: np.ndarray
-    losses: np.ndarray
-    suggestion: float
-
-
-def lr_find(model_or_step: Callable, optimizer, batches: Iterable, loss: Callable | None = None, *,
-            start: float = 1e-7, end: float = 10.0, steps: int = 100, smoothing: float = 0.9, stop: float = 4.0,
-            model=None) -> LRRange:
-    """The learning-rate range test (Smith 2015): lr = start (end / start)^(i / (steps - 1)), one batch each.
-
-    model_or_step: a Module, whose ``loss(model(x), y)`` (default: cross entropy) is minimised; or a function of a batch
-    that returns the loss, whose Module, if it has buffers or draws chance, is ``model=``. batches: anything that can be
-    walked over and over, like a DataLoader. Groups keep their proportions; lr is the first one's.
-
-    The suggestion is where the loss falls most steeply against log lr: of its exponential mean (``smoothing``, without
-    bias), before its minimum. The test ends when that mean exceeds ``stop`` times its minimum, or is not finite.
-
-    Afterwards weights, buffers, gradients, optimizer and generators (minigrad's, and those of the loader, transforms
-    and layers) are what they were, to the bit. ValueError if fewer than three losses are finite.
-    """
-    if not (0 < start < end and steps > 2):
-        raise ValueError(f"lr_find needs 0 < start < end and steps > 2, got {start}, {end} and {steps}")
-    if hasattr(model_or_step, "named_parameters"):
-        model, minimised = model_or_step, loss or cross_entropy
-
-        def step(x, y):
-            return minimised(model(x), y)
-    elif loss is not None:
-        raise ValueError("lr_find: loss goes with a Module; a function of a batch returns its own loss")
-    else:
-        step = model_or_step
-    lrs, losses, means, mean = start * (end / start) ** (np.arange(steps) / (steps - 1)), [], [], 0.0
-    proportions = [group["lr"] / (optimizer.lr or 1) for group in optimizer.param_groups]
-    restore = _remember(model, optimizer, _generators(batches, model))
-    try:
-        if model is not None:
-            model.train()
-        for lr, batch in zip(lrs, _endless(batches)):
-            for group, proportion in zip(optimizer.param_groups, proportions):
-                group["lr"] = float(lr * proportion)
-            value = _update(step, optimizer, batch)
-            mean = smoothing * mean + (1 - smoothing) * value
-            means.append(mean / (1 - smoothing ** (len(means) + 1)))
-            losses.append(value)
-            if not math.isfinite(value) or means[-1] > stop * min(means) > 0:
-                break
-    finally:
-        restore()
-    finite = np.array([m for m in means if math.isfinite(m)])
-    if len(finite) < 3:
-        raise ValueError(f"lr_find: the losses were {losses}: is start={start} too large, or the data not finite?")
-    slopes = np.gradient(finite)[:max(int(finite.argmin()) + 1, 1)]
-    return LRRange(lrs[:len(losses)], np.array(losses), float(lrs[slopes.argmin()]))
-
-
-def _update(step, optimizer, batch):
-    values = []
-
-    def closure():
-        optimizer.zero_grad()
-        with enable_grad():
-            loss = step(*batch)
-            values.append(loss.item())
-            loss.backward()
-        return loss
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        optimizer.step(closure)
-    return values[0]
-
-
-def _endless(batches):
-    while True:
-        none = True
-        for batch in batches:
-            none = False
-            yield batch
-        if none:
-            raise ValueError("lr_find: no batches, or an iterator that is used up: pass a DataLoader or a list")
-
-
-def _generators(batches, model):
-    """Whatever draws, as far as it can be found: as `train.fit` looks for them."""
-    def transforms(t):
-        return [t, *(u for part in getattr(t, "transforms", ()) for u in transforms(part))]
-    holders = [batches, *transforms(getattr(batches, "transform", None)),
-               *transforms(getattr(getattr(batches, "dataset", None), "transform", None)),
-               *(model.modules() if model is not None else ())]
-    held = [default_generator(), *(getattr(h, "generator", None) for h in holders)]
-    return [g for g in held if isinstance(g, np.random.Generator)]
-
-
-def _remember(model, optimizer, generators):
-    """A function that puts everything back."""
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    weights = [(p, p.data, p.data.copy(), p.grad) for p in params]
-    chance = [(g, g.bit_generator.state) for g in generators]
-    state, modes, buffers = optimizer.state_dict(), [], None
-    if model is not None:
-        weights += [(p, p.data, p.data.copy(), p.grad) for p in model.parameters()]
-        modes, buffers = [(m, m.training) for m in model.modules()], model.state_dict()
-
-    def restore():
-        if model is not None:
-            model.load_state_dict(buffers)
-        for p, array, values, gradient in weights:
-            np.copyto(array, values)
-            p.data = array
-            p.grad = gradient
-            graph.changed(array)
-        optimizer.load_state_dict(state)
-        for module, mode in modes:
-            module.training = mode
-        for generator, before in chance:
-            generator.bit_generator.state = before
-    return restore

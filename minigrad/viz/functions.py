@@ -8,8 +8,9 @@ A function is called with x and y, arrays or Tensors alike: gradients are autodi
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +97,7 @@ _ALL = (
              _saddle, (), -math.inf, (-1.5, 1e-3), ((-2, 2), (-1, 2)), 60),
     Function("monkey-saddle", "x³ − 3xy²", "its curvature at the saddle is zero: even Newton's method is slow",
              _monkey_saddle, (), -math.inf, (1.2, 0.02), ((-1.5, 1.5), (-0.75, 1.5)), 60),
-    Function("plateau", "1 − exp(−(x² + y²)/2)", "almost flat outside: steps in proportion to the gradient stand still",
+    Function("plateau", "1 − exp(−(x² + y²)/2)", "almost flat outside: gradient descent needs a huge rate to move",
              _plateau, ((0.0, 0.0),), 0.0, (-3.5, 1.8), ((-5, 5), (-3.5, 3.5)), 100),
     Function("rosenbrock", "(1 − x)² + 100 (y − x²)²", "a bent valley: easy to find, slow to follow",
              _rosenbrock, ((1.0, 1.0),), 0.0, (-1.2, 1.0), ((-2, 2), (-1, 3)), 300, log=True),
@@ -118,5 +119,11 @@ def by_name(name: str) -> Function:
     """The function of this name, with hyphens, underscores or spaces; ValueError lists what there is."""
     key = name.lower().replace("_", "-").replace(" ", "-")
     if key not in FUNCTIONS:
-        raise ValueError(f"no function called {name!r}; there are {', '.join(FUNCTIONS)}")
+        raise ValueError(unknown("function", name, FUNCTIONS, f"there are {', '.join(FUNCTIONS)}"))
     return FUNCTIONS[key]
+
+
+def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:
+    """The message for a name that is not known: the names that come near, or else what helps otherwise."""
+    near = difflib.get_close_matches(name.lower(), known)
+    return f"no {kind} called {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else f"; {otherwise}")

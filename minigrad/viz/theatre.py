@@ -14,7 +14,7 @@ import inspect
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +24,16 @@ from ..checkpoint import replacing
 from ..optim import classical
 from ..random import default_generator
 from ..tensor import Parameter
-from .functions import Function
+from .functions import Function, unknown
 from .training import MissingExtra, _figure, _write
 
-__all__ = ["RATES", "Run", "Theme", "animation", "descend", "gallery", "losses", "paths", "race", "rates",
+__all__ = ["RATES", "Run", "Theme", "animation", "descend", "gallery", "losses", "notes", "paths", "race", "rates",
            "sensitivity", "table", "to_csv", "tuned", "write"]
 
 RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5))[:16]  # 0.0001 to 10
 FAR = 1e6  # a path that leads further out is over
 DOTS = 40  # steps that are marked on a path
+LEFT, FELL, BOTTOMLESS, NAN = "left bounds", "fell out of bounds", "line search without a bottom", "NaN"
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,17 @@ LIGHT = Theme("#FFFFFF", "#222222", "#999999", "#FFFFFF", "#CFCFCF",
               ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"))
 DARK = Theme("#15181B", "#E8E8E8", "#7C838A", "#15181B", "#454B51",
              ("#56B4E9", "#E69F00", "#20C997", "#CC79A7", "#F0E442", "#FF7F50", "#FFFFFF"))
-MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")  # with seven colours, the 28 first runs are told apart
+MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")
+APART = 28  # runs that colour and line tell apart; beyond, only the marker does
 
 
 @dataclass(frozen=True)
 class Run:
-    """One optimizer's way: where it was after each step, the value there, and how many gradients that had taken."""
+    """One optimizer's way: where it was after each step, the value there, and how many gradients that had taken.
+
+    steps: how many were asked for; if they were not all done, ``ended`` says why, and gradients are more than the last
+    of evaluations. tuned: whether `tuned` found the rate.
+    """
 
     function: Function
     name: str
@@ -64,6 +70,11 @@ class Run:
     points: np.ndarray
     losses: np.ndarray
     evaluations: np.ndarray
+    gradients: int
+    steps: int
+    seed: int = 0
+    ended: str = ""
+    tuned: bool = False
 
     @property
     def label(self) -> str:
@@ -77,22 +88,40 @@ class Run:
         low = self.function.lowest
         return self.losses if math.isinf(low) else np.maximum(self.losses - low, 0)
 
+    @property
+    def fell(self) -> bool:
+        """Whether it ended because the function has no lower bound, which is the best that can be."""
+        return math.isinf(self.function.lowest) and self.ended in (FELL, BOTTOMLESS)
+
+    @property
+    def last(self) -> float:
+        """The last gap; where it ended early, inf, or -inf if it fell."""
+        return float(self.gaps[-1]) if not self.ended else -math.inf if self.fell else math.inf
+
 
 # ---- running ----
 def descend(function: Function, name: str, steps: int | None = None, seed: int = 0, **settings) -> Run:
     """Run the optimizer of this name, of `optim` or `optim.classical`, from the function's start.
 
     settings go to its constructor; seed is for those that add noise. It ends early where the path leaves all bounds.
-    Raises ValueError for an unknown name and for an optimizer that needs more than a loss.
+    Raises ValueError for an unknown name and for an optimizer that needs more than a loss, or another start.
     """
     kind = _kind(name)
-    needs = [k for k, p in inspect.signature(kind).parameters.items() if k != "params" and p.default is p.empty
+    parameters = inspect.signature(kind).parameters
+    needs = [k for k, p in parameters.items() if k != "params" and p.default is p.empty
              and p.kind is not p.VAR_KEYWORD and k not in settings]
     if needs:
         raise ValueError(f"{kind.__name__} needs {', '.join(needs)}, which {function.name} does not have")
+    if kind is classical.MirrorDescent and "to_dual" not in settings and not (
+            min(function.start) >= 0 and math.isclose(sum(function.start), 1)):
+        raise ValueError(f"MirrorDescent needs a start with x, y >= 0 and x + y = 1, {function.name}'s is "
+                         f"{function.start}")
+    if _has_rate(kind):
+        settings = {"lr": parameters["lr"].default, **settings}
+    steps = function.steps if steps is None else steps
     w = Parameter(np.array(function.start, np.float64), name="w")
     optimizer = kind([w], **settings)
-    count = 0
+    count, ended = 0, ""
 
     def closure():
         nonlocal count
@@ -103,17 +132,21 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
         return loss
     points, evaluations = [w.data.copy()], [0]
     with np.errstate(all="ignore"), _seeded(seed):
-        for _ in range(function.steps if steps is None else steps):
+        for _ in range(steps):
             try:
                 optimizer.step(closure)
-            except ArithmeticError:  # a line search without a bottom
+            except ArithmeticError:
+                ended = BOTTOMLESS
                 break
             if not (np.abs(w.data) < FAR).all():
+                falls = math.isinf(function.lowest) and function(*w.data) < function(*function.start)
+                ended = NAN if np.isnan(w.data).any() else FELL if falls else LEFT
                 break
             points.append(w.data.copy())
             evaluations.append(count)
-    points = np.array(points)
-    return Run(function, kind.__name__, settings, points, function(*points.T), np.array(evaluations))
+        points = np.array(points)
+        values = function(*points.T)
+    return Run(function, kind.__name__, settings, points, values, np.array(evaluations), count, steps, seed, ended)
 
 
 @contextlib.contextmanager
@@ -128,13 +161,12 @@ def _seeded(seed):
 
 
 def _kind(name):
-    try:
-        return classical.by_name(name)
-    except ValueError as error:
-        try:
-            return optim.by_name(name)
-        except ValueError as other:
-            raise ValueError(f"{other}; and {str(error).partition('there are ')[2]}") from None
+    known = {n.lower(): c for module in (optim, classical) for n, c in vars(module).items() if isinstance(c, type)
+             and issubclass(c, optim.Optimizer) and c is not optim.Optimizer and not n.startswith("_")}
+    key = name.lower().replace("-", "").replace("_", "")
+    if key not in known:
+        raise ValueError(unknown("optimizer", name, known, "minigrad compare --help lists them"))
+    return known[key]
 
 
 def _has_rate(kind):
@@ -143,30 +175,35 @@ def _has_rate(kind):
 
 
 def tuned(function: Function, name: str, steps: int | None = None) -> dict:
-    """The function's settings for this optimizer, else the one of `RATES` with the smallest mean loss on the way.
+    """The function's settings for this optimizer, else the one of `RATES` with the smallest gap, on the way and last.
 
-    Rates that keep the path in the window come first. Where the function has no lower bound, the smallest rate that
-    leads out of the window downhill. Empty for an optimizer that finds its steps itself.
+    That is the mean plus the last one, twice that for a path that leaves the window. Where the function has no lower
+    bound, the smallest rate that leads out of the window downhill. Empty for an optimizer that finds its steps itself.
     """
     kind = _kind(name)
     known = function.settings.get(kind.__name__.lower())
     if known is not None or not _has_rate(kind):
         return dict(known or {})
     steps = function.steps if steps is None else steps
-    tries = [descend(function, name, steps, lr=rate) for rate in RATES]
+    tries = [descend(function, name, steps, lr=rate) for rate in _progress(RATES, f"tuning {kind.__name__}")]
     if math.isinf(function.lowest):
         bottom = function(*_grid(function)).min()
-        through = [run for run in tries if run.losses.min() < bottom]
+        through = [run for run in tries if run.fell or run.losses.min() < bottom]
         return (through or [min(tries, key=lambda run: run.losses.min())])[0].settings
-    ceiling = function.lowest + 10 * (float(function(*function.start)) - function.lowest)
-
     (left, right), (bottom, top) = function.window
 
     def score(run):
         x, y = run.points.T
-        inside = len(x) > steps and x.min() >= left and x.max() <= right and y.min() >= bottom and y.max() <= top
-        return len(x) <= steps, not inside, np.minimum(run.losses, ceiling).mean()
+        inside = x.min() >= left and x.max() <= right and y.min() >= bottom and y.max() <= top
+        gaps = np.minimum(run.gaps, 10 * run.gaps[0])
+        return bool(run.ended), (gaps.mean() + gaps[-1]) * (1 if inside else 2)
     return min(tries, key=score).settings
+
+
+def _progress(rates, title):
+    """rates, with a bar while they are tried, where there is a terminal."""
+    from tqdm import tqdm
+    return tqdm(rates, title, leave=False, dynamic_ncols=True, disable=None, unit="rate")
 
 
 def race(function: Function, optimizers: Sequence[str], steps: int | None = None, seed: int = 0) -> list[Run]:
@@ -178,7 +215,8 @@ def race(function: Function, optimizers: Sequence[str], steps: int | None = None
         name, _, rate = name.partition(":")
         settings = tuned(function, name, steps) if not rate else {
             **function.settings.get(_kind(name).__name__.lower(), {}), "lr": _rate(name, rate)}
-        runs.append(descend(function, name, steps, seed, **settings))
+        found = not rate and "lr" in settings and _kind(name).__name__.lower() not in function.settings
+        runs.append(replace(descend(function, name, steps, seed, **settings), tuned=found))
     return runs
 
 
@@ -192,29 +230,42 @@ def _rate(name, text):
 
 
 def sensitivity(run: Run, rates: Sequence[float] = RATES) -> np.ndarray:
-    """The last gap (`Run.gaps`) of this run's optimizer and other settings at each rate; inf where it left bounds."""
-    steps, last = max(len(run.losses) - 1, run.function.steps), []
-    for rate in rates:
-        other = descend(run.function, run.name, steps, **{**run.settings, "lr": rate})
-        done = len(other.losses) > steps
-        last.append(other.gaps[-1] if done else math.inf)
-    return np.array(last)
+    """`Run.last` of this run's optimizer, with its steps, seed and other settings, at each rate."""
+    return np.array([descend(run.function, run.name, run.steps, run.seed, **{**run.settings, "lr": rate}).last
+                     for rate in _progress(rates, f"rates of {run.name}")])
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Where each run ended, with what value, after how many steps and gradients, as text."""
-    rows = [("optimizer", "lr", "x", "y", "loss", "steps", "gradients")]
+    """Where each run ended, with what value, after how many steps and gradients, and why if early, as text."""
+    rows = [("optimizer", "lr", "x", "y", "loss", "steps", "gradients", "ended")]
     rows += [(r["optimizer"], f"{r['lr']:g}" if r["lr"] != "" else "-", f"{r['x']:.8g}", f"{r['y']:.8g}",
-              f"{r['loss']:.4g}", str(r["steps"]), str(r["gradients"])) for r in map(_row, runs)]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-                     .rstrip() for row in rows)
+              f"{r['loss']:.4g}", str(r["steps"]), str(r["gradients"]), r["ended"]) for r in map(_row, runs)]
+    columns = list(zip(*rows))[:None if any(run.ended for run in runs) else -1]
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join("  ".join(cell.ljust(w) if i in (0, 7) else cell.rjust(w)
+                               for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What has to be known of a table: which rates were tuned and by what, and what the pictures cannot show."""
+    said, function = [], runs[0].function
+    found = [run.name for run in runs if run.tuned]
+    if found:
+        by = (f"the smallest that leads out of the pictures downhill in {runs[0].steps} steps, if any"
+              if math.isinf(function.lowest) else
+              f"the smallest mean plus last loss of {runs[0].steps} steps, doubled where a path leaves the pictures")
+        said.append(f"lr tuned, of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g} by {by}: {', '.join(found)}; choose "
+                    f"others as {found[0].lower()}:0.1")
+    if len(runs) > APART:
+        said.append(f"{len(runs)} runs: beyond {APART} colours and lines are used again, with other markers")
+    return said
 
 
 def _row(run):
     (x, y), loss = run.points[-1], run.losses[-1]
     return {"function": run.function.name, "optimizer": run.name, "lr": run.settings.get("lr", ""), "x": float(x),
-            "y": float(y), "loss": float(loss), "steps": len(run.losses) - 1, "gradients": int(run.evaluations[-1])}
+            "y": float(y), "loss": float(loss), "steps": len(run.losses) - 1, "gradients": run.gradients,
+            "ended": run.ended, "tuned": run.tuned}
 
 
 def to_csv(runs: Sequence[Run], path: str | os.PathLike[str]) -> Path:
@@ -262,24 +313,27 @@ def gallery(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fals
         axes = figure.add_subplot(rows, columns, i + 1)
         _contours(axes, function, theme)
         _path(axes, run, i, theme)
-        axes.set_title(f"{run.label}: {run.losses[-1]:.3g}", fontsize=10, color=theme.ink, loc="left")
+        why = f"\n{run.ended} in step {len(run.points)}" if run.ended else ""
+        axes.set_title(f"{run.label}: {run.losses[-1]:.3g}{why}", fontsize=10, color=theme.ink, loc="left")
         axes.tick_params(labelsize=7)
-    figure.suptitle(f"{function.name}: {function.formula}, loss after {_steps(runs)} steps", fontsize=11,
-                    color=theme.ink)
+    figure.suptitle(f"{function.name}: {function.formula}, loss after {_steps(runs)} steps"
+                    + " or at the last point" * any(run.ended for run in runs), fontsize=11, color=theme.ink)
     return _write(figure, path)
 
 
 def losses(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
     """The loss (above its lowest value) against steps and against gradient evaluations."""
     theme, function = DARK if dark else LIGHT, runs[0].function
-    figure = _themed(10, 4.6, theme)
+    figure = _themed(10, 4.4, theme, [run.label for run in runs])
     for k, (title, xs) in enumerate((("step", [np.arange(len(r.losses)) for r in runs]),
                                      ("gradient evaluations", [r.evaluations for r in runs]))):
         axes = figure.add_subplot(1, 2, k + 1)
         for i, (run, x) in enumerate(zip(runs, xs)):
             axes.plot(x, _floored(run.gaps), label=run.label, markevery=_every(run), **_look(i, theme))
-        if max(x[-1] for x in xs) > 4 * min(x[-1] for x in xs):
-            axes.set_xscale("log")
+        ends = [run.gradients for run in runs if not run.ended] or [1]
+        if k and max(ends) > 4 * min(ends):
+            axes.set_xscale("symlog", linthresh=1, linscale=0.3)  # log, and 0 is on it
+        axes.margins(x=0.02)
         _axes(axes, theme, title)
         _scale(axes, function, runs)
     figure.suptitle(f"{function.name}: {_what(function).rstrip(',')}", fontsize=11, color=theme.ink)
@@ -291,30 +345,33 @@ def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
           grid: Sequence[float] = RATES) -> Path:
     """How much the learning rate matters: each optimizer's last loss over a grid of rates. Ring: the run's own rate.
 
-    A curve ends where the path leaves all bounds. Optimizers that find their steps themselves are level lines.
+    A curve ends where the path leaves all bounds, but for those that fall where there is no lower bound: they count as
+    the window's lowest value. Optimizers that find their steps themselves are level lines.
     """
     theme, function = DARK if dark else LIGHT, runs[0].function
-    floor = function(*_grid(function)).min() if math.isinf(function.lowest) else 0
-    figure = _themed(7.4, 5, theme)
+    endless = math.isinf(function.lowest)
+    floor = function(*_grid(function)).min() if endless else 0
+    figure = _themed(7.4, 4.6, theme, [run.name for run in runs])
     axes = figure.add_subplot()
-    for i, run in enumerate(runs):
-        look = _look(i, theme)
-        if "lr" not in run.settings and not _has_rate(_kind(run.name)):
-            axes.axhline(max(_floored(run.gaps[-1:])[0], floor), label=run.label, color=look["color"],
-                         linestyle=look["linestyle"])
-            continue
-        mine = run.settings.get("lr")
-        xs = sorted({*grid, *([] if mine is None else [mine])})
-        last = sensitivity(run, xs)
-        last = np.where(np.isfinite(last), np.maximum(_floored(last), floor), np.nan)
-        axes.plot(xs, last, label=run.name, **look)
-        if mine is not None:
-            axes.plot([mine], [last[xs.index(mine)]], "o", markersize=12, markerfacecolor="none", markeredgewidth=1.5,
-                      markeredgecolor=look["color"])
     axes.set_xscale("log")
+    rings, shown = [], [*grid, *(run.settings["lr"] for run in runs if run.settings.get("lr"))]
+    axes.set_xlim(min(shown) / 1.5, max(shown) * 1.5)
+    for i, run in enumerate(runs):
+        look, mine = _look(i, theme), run.settings.get("lr")
+        xs = sorted({*grid, *([mine] if mine else [])})
+        last = np.array([run.last] * len(xs)) if mine is None else sensitivity(run, xs)
+        last = np.where(last < math.inf, np.maximum(_floored(last), floor), np.nan)
+        axes.plot(xs, last, label=run.name, **look)
+        if mine:
+            rings.append((mine, last[xs.index(mine)], look["color"]))
     _axes(axes, theme, "learning rate (ring: the one in the other pictures)")
     _scale(axes, function, runs)
-    figure.suptitle(f"{function.name}: {_what(function)} after {_steps(runs)} steps", fontsize=11, color=theme.ink)
+    top = axes.get_ylim()[1]
+    for x, y, colour in rings:  # at the upper edge where the run left all bounds
+        axes.plot([x], [min(y, top) if y < math.inf else top], "o", markersize=12, markerfacecolor="none",
+                  markeredgewidth=1.5, markeredgecolor=colour, clip_on=False)
+    cut = f", at least {floor:.4g}, the lowest in the window" if endless else ""
+    figure.suptitle(f"{function.name}: {_what(function)} after {_steps(runs)} steps{cut}", fontsize=11, color=theme.ink)
     _legend(figure, axes, theme)
     return _write(figure, path)
 
@@ -331,7 +388,8 @@ def animation(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fa
     figure.set_dpi(100)
     canvas = agg.FigureCanvasAgg(figure)
     lines = [_path(axes, run, i, theme) for i, run in enumerate(runs)]
-    counter = axes.text(0.985, 0.97, "", transform=axes.transAxes, ha="right", va="top", fontsize=10, color=theme.ink)
+    last = max(len(run.points) for run in runs) - 1
+    counter = axes.set_xlabel(f"step {last}", loc="right", color=theme.ink)  # below the axes, where no path is
     _legend(figure, axes, theme)
     canvas.draw()  # the layout
     picture = lambda: image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -341,9 +399,9 @@ def animation(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fa
     for artist in moving:
         artist.set_animated(True)
     figure.set_layout_engine("none")
+    counter.set_text("")
     canvas.draw()
     background, shots = canvas.copy_from_bbox(figure.bbox), []
-    last = max(len(run.points) for run in runs) - 1
     for step in sorted({round(k) for k in np.linspace(0, last, min(frames, last + 1))}):
         canvas.restore_region(background)
         for run, (line, head) in zip(runs, lines):
@@ -372,8 +430,9 @@ def _palette(theme):
     return (255 * np.concatenate(ramps)).round().astype(int).ravel().tolist()
 
 
-def _themed(width, height, theme):
-    figure = _figure(width, height)
+def _themed(width, height, theme, labels=()):
+    """A figure, higher by the rows of its legend."""
+    figure = _figure(width, height + 0.19 * math.ceil(len(labels) / _columns(width, labels)))
     figure.set_facecolor(theme.paper)
     return figure
 
@@ -390,8 +449,7 @@ def _stage(runs, theme):
     function = runs[0].function
     width, height = _shape(function)
     width = 6.4 * max(width, 0.8)
-    rows = math.ceil(len(runs) / _columns(width, [run.label for run in runs]))
-    figure = _themed(width, 6 * height + 0.8 + 0.19 * rows, theme)
+    figure = _themed(width, 6 * height + 0.8, theme, [run.label for run in runs])
     axes = figure.add_subplot()
     _contours(axes, function, theme)
     axes.set_title(f"{function.name}: {function.formula}\n{function.why}", fontsize=10, color=theme.ink, loc="left")
@@ -480,12 +538,12 @@ def _what(function):
 
 
 def _steps(runs):
-    return max(len(run.points) for run in runs) - 1
+    return max(run.steps for run in runs)
 
 
 def _columns(width, labels):
     """How many of the legend fit into so many inches, in its font."""
-    return max(1, min(len(labels), 4, int(width / (0.6 + 0.068 * max(map(len, labels))))))
+    return max(1, min(len(labels), 4, int(width / (0.6 + 0.068 * max(map(len, labels), default=0)))))
 
 
 def _legend(figure, axes, theme):

@@ -88,6 +88,8 @@ CASES = {
         s.ExponentialLR(o, x(0.97)), s.SWALR(o, x(0.02), 30)], [50]),
     "SequentialLR cycles": lambda s, o, x: s.SequentialLR(o, [
         s.PolynomialLR(o, 60), s.CyclicLR(o, 0.01, 0.1, 13)], [40]),
+    "SequentialLR after a cycle": lambda s, o, x: s.SequentialLR(o, [
+        s.OneCycleLR(o, 0.5, total_steps=20), s.ConstantLR(o, x(0.1), total_iters=1000)], [20]),
     "ChainedScheduler": lambda s, o, x: s.ChainedScheduler([
         s.ConstantLR(o, x(0.1), total_iters=20), s.ExponentialLR(o, gamma=x(0.98))]),
     "ChainedScheduler four": lambda s, o, x: s.ChainedScheduler([
@@ -95,11 +97,16 @@ CASES = {
         s.PolynomialLR(o, x(210), x(1.5))], optimizer=o),
     "ChainedScheduler floor": lambda s, o, x: s.ChainedScheduler([
         s.CosineAnnealingLR(o, 220, eta_min=x(1e-3)), s.LinearLR(o, x(0.1), total_iters=20)]),
+    "ChainedScheduler cosine": lambda s, o, x: s.ChainedScheduler([
+        s.CosineAnnealingLR(o, 20), s.ExponentialLR(o, x(0.97))]),
+    "ChainedScheduler ended": lambda s, o, x: s.ChainedScheduler([s.LambdaLR(o, bumpy), s.PolynomialLR(o, x(150))]),
     "ChainedScheduler absolute": lambda s, o, x: s.ChainedScheduler([
         s.ExponentialLR(o, gamma=x(0.98)), s.LambdaLR(o, bumpy), s.ExponentialLR(o, gamma=x(0.99))]),
     "by hand StepLR": lambda s, o, x: s.StepLR(o, 30, x(0.5)),
     "by hand LinearLR": lambda s, o, x: s.LinearLR(o, x(0.1), total_iters=120),
     "by hand CosineAnnealingLR": lambda s, o, x: s.CosineAnnealingLR(o, 220, eta_min=x(1e-3)),
+    "by hand CosineAnnealingLR 50": lambda s, o, x: s.CosineAnnealingLR(o, 50, eta_min=x(1e-3)),
+    "by hand PolynomialLR": lambda s, o, x: s.PolynomialLR(o, x(70)),
     "by hand LambdaLR": lambda s, o, x: s.LambdaLR(o, bumpy),
     "by hand SequentialLR": lambda s, o, x: s.SequentialLR(o, [
         s.LinearLR(o, x(0.1), total_iters=20), s.ExponentialLR(o, x(0.99))], [20]),

@@ -1,0 +1,571 @@
+"""Second order on the whole data set, through SciPy: Newton's method and its kin, L-BFGS, least squares.
+
+SciPy asks for functions of one float64 vector; a network has arrays of any dtype and shape. `Objective` is the bridge;
+`minimize` and `least_squares` walk over it with any of SciPy's methods; `Newton` and `LBFGS` step like an Optimizer.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..calculus import rows
+from ..graph import changed
+from ..mode import enable_grad
+from ..tensor import Tensor, grad
+from .classical import _Flat, _needed, armijo, wolfe
+
+__all__ = ["LBFGS", "Iteration", "Newton", "Objective", "least_squares", "minimize"]
+
+HESSP = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}  # use Hessian-vector products
+HESS = {"trust-exact", "dogleg"}  # use the whole Hessian
+NO_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
+UNBOUNDED = -1e30  # times 1 + |the first loss|: a loss below falls without end
+
+
+class Iteration(NamedTuple):
+    """Where a minimization is after an iteration. gradient_norm is the largest |g_i|, NaN where no gradient is used.
+
+    evaluations: of the loss with its gradient so far. products: of the Hessian with a vector. seconds: since the start.
+    """
+
+    iteration: int
+    loss: float
+    gradient_norm: float
+    evaluations: int
+    products: int
+    seconds: float
+
+    @property
+    def gradient_equivalents(self) -> int:
+        """evaluations + 2 products: a product with the Hessian is a forward and a backward walk over the gradient."""
+        return self.evaluations + 2 * self.products
+
+
+class Objective:
+    """``loss()`` as a function of the vector of all ``params`` that require grad: what `scipy.optimize` wants.
+
+        objective = Objective(lambda: loss_of(model(images), labels), model.parameters())
+        scipy.optimize.minimize(objective.fun, objective.x, jac=True, hessp=objective.hessp, method="trust-krylov")
+
+    loss: returns a Tensor with one number, the same for the same parameters (whole data set, no dropout). Vectors are
+    float64 whatever the parameters' dtype: SciPy rounds its line search to the dtype of its vector. Every call leaves
+    the parameters at its x, in arrays of its own; `place` puts them back into the first ones. ``best`` is (loss, vector)
+    of the smallest finite loss seen; counts and seconds are in ``evaluations``, ``products`` and ``seconds``.
+    """
+
+    def __init__(self, loss: Callable[[], Tensor], params: Iterable):
+        params = [params] if isinstance(params, Tensor) else list(params)
+        params = [p[1] if isinstance(p, tuple) else p for p in params]
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
+                raise TypeError(f"parameter {i} must be a leaf Tensor of real numbers, got {p!r:.60}")
+        self.params = [p for p in params if p.requires_grad]
+        if not self.params:
+            raise ValueError("no parameter requires grad: is model.parameters() empty, or used up?")
+        self.loss = loss
+        self.evaluations = self.products = 0
+        self.seconds = 0.0
+        self.best = (math.inf, self.x)
+        self.bounds = None  # a scipy.optimize.Bounds, outside of which no point is the best
+        self._arrays = [p.data for p in self.params]
+        self._point = self._last = None  # a trust region goes back after a step that it rejects
+        self._curved = False  # whether Hessian products are asked for: then graphs are kept
+
+    @property
+    def x(self) -> np.ndarray:
+        """The parameters as a vector, a float64 copy."""
+        return self.join(p.data for p in self.params)
+
+    def join(self, arrays: Iterable) -> np.ndarray:
+        """Arrays like the parameters as one float64 vector."""
+        return np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays])
+
+    def split(self, x: np.ndarray) -> list[np.ndarray]:
+        """A vector as arrays with the parameters' shapes and dtypes."""
+        ends = np.cumsum([p.size for p in self.params])
+        if x.shape != (ends[-1],):
+            raise ValueError(f"a vector of {ends[-1]} numbers is wanted, got shape {x.shape}")
+        with np.errstate(over="ignore"):  # a point too far away for float32 is at infinity
+            return [part.reshape(p.shape).astype(p.dtype)
+                    for p, part in zip(self.params, np.split(x, ends[:-1]))]
+
+    def place(self, x: np.ndarray) -> None:
+        """Let the parameters be the vector x, in the arrays that they had at first."""
+        for p, array, values in zip(self.params, self._arrays, self.split(x)):
+            if array.flags.writeable:
+                array[...] = values
+                changed(array)
+                values = array
+            p.data = values
+        self._point = self._last = None
+
+    def _go(self, x):
+        """The point x, where the parameters are then: in new arrays, so that another point's graph stays as it was."""
+        if self._last is not None and np.array_equal(x, self._last.x):
+            self._point, self._last = self._last, self._point
+        elif self._point is None or not np.array_equal(x, self._point.x):
+            self._point, self._last = _Point(x.copy(), self.split(x)), self._point
+        else:
+            return self._point
+        for p, array in zip(self.params, self._point.arrays):
+            p.data = array
+        return self._point
+
+    def value(self, x: np.ndarray) -> float:
+        """The loss at x."""
+        point = self._go(x)
+        if point.value is None:
+            self._record(point)
+            inside = self.bounds is None or (np.all(self.bounds.lb <= x) and np.all(x <= self.bounds.ub))
+            if -math.inf < point.value < self.best[0] and inside:
+                self.best = point.value, point.x
+        return point.value
+
+    def _record(self, point):
+        start = time.perf_counter()
+        with enable_grad():
+            output = self.loss()
+        if not isinstance(output, Tensor) or output.size != 1:
+            raise TypeError(f"the loss must be a Tensor with a single number, got {output!r:.60}")
+        point.value, point.output = float(output.item()), output
+        self.evaluations += 1
+        self.seconds += time.perf_counter() - start
+
+    def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """(the loss at x, its gradient there)."""
+        value, point = self.value(x), self._point
+        if point.g is None:
+            output, start = self._graph(point), time.perf_counter()
+            with np.errstate(all="ignore"):
+                point.g = self.join(g.data for g in grad(output, self.params, retain_graph=self._curved))
+            if not self._curved:
+                point.output = None
+            self.seconds += time.perf_counter() - start
+        return value, point.g
+
+    def _graph(self, point):
+        if point.output is None:  # it was not kept
+            self._record(point)
+        node = point.output.node
+        if node is None or not node.requires_grad:
+            raise RuntimeError("the loss does not depend on the parameters: is it computed from copies of them?")
+        if node.op is not None and node.values is None:
+            raise RuntimeError("the closure has called backward: it shall only return the loss, whose graph is still "
+                               "needed")
+        return point.output
+
+    def hessp(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """The Hessian at x times p. The gradient's graph is made once for every x, however many the products."""
+        pairs = [(g, v) for g, v in zip(self._gradient(x), self.split(np.asarray(p, np.float64))) if g.requires_grad]
+        start = time.perf_counter()
+        self.products += 1
+        if not pairs:  # the gradient is constant
+            return np.zeros(len(x))
+        gs, vs = map(list, zip(*pairs))
+        product = self.join(h.data for h in grad(gs, self.params, retain_graph=True, gradient=vs))
+        self.seconds += time.perf_counter() - start
+        return product
+
+    def hess(self, x: np.ndarray) -> np.ndarray:
+        """The whole Hessian at x: as many products as there are parameters, in one batch."""
+        gradient, start = self._gradient(x), time.perf_counter()
+        blocks = [self._jacobian(g) if g.requires_grad else np.zeros((g.size, len(x))) for g in gradient]
+        h = np.concatenate(blocks)
+        self.products += len(x)
+        self.seconds += time.perf_counter() - start
+        return (h + h.T) / 2  # rounding leaves it a little askew
+
+    def _gradient(self, x):
+        self._curved = True
+        self.value(x)
+        point = self._point
+        if point.gradient is None:
+            output, start = self._graph(point), time.perf_counter()
+            with enable_grad():
+                point.gradient = grad(output, self.params, create_graph=True)
+            if point.g is None:
+                point.g = self.join(g.data for g in point.gradient)
+            self.seconds += time.perf_counter() - start
+        return point.gradient
+
+    def _jacobian(self, y):
+        """dy/dx, a row for every element of y."""
+        blocks = rows(lambda u: grad(y, self.params, retain_graph=True, gradient=u), y.shape, y.dtype)
+        return np.concatenate([np.asarray(b, np.float64).reshape(y.size, -1) for b in blocks], axis=1)
+
+
+class _Point:
+    """What is known at one vector."""
+
+    def __init__(self, x, arrays):
+        self.x, self.arrays = x, arrays
+        self.value = self.g = None
+        self.output = self.gradient = None  # with their graphs
+
+
+class _Stop(Exception):
+    """Ends a minimization from inside: status, message."""
+
+
+def minimize(loss: Callable[[], Tensor], params: Iterable, method: str = "L-BFGS-B", *, bounds=None,
+             callback: Callable | None = None, tol: float | None = None, options: dict | None = None):
+    """Minimize ``loss()`` over all ``params`` together with `scipy.optimize.minimize`, and leave them at the minimum.
+
+        result = optim.minimize(lambda: criterion(model(x), y), model.parameters(), method="newton-cg")
+
+    loss: as in `Objective`. method: any of SciPy's, in any case: "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP" with
+    gradients; "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr" with Hessian-vector products; "trust-exact",
+    "dogleg" with the Hessian; "Nelder-Mead", "Powell", "COBYLA", "COBYQA" with the loss alone. None needs a rate.
+    bounds: (low, high) for every weight, or a `scipy.optimize.Bounds`. callback: called with an `Iteration` after each,
+    the parameters being where it is; true or StopIteration ends the run. tol, options: SciPy's.
+
+    Returns SciPy's OptimizeResult, with ``history``, a list of Iterations from 0, the start, ``nhvp`` and ``seconds``.
+    Where the loss is not finite SciPy is shown a wall instead, so that it turns back, and what is returned is the best
+    point seen if the last is worse. A loss that is not finite at the start, or that falls without end, is a result with
+    ``success`` False, whose message says so. Whatever is raised leaves the parameters as they were.
+    """
+    return _minimize(Objective(loss, params), method, bounds, callback, tol, options)
+
+
+def _minimize(objective, method, bounds=None, callback=None, tol=None, options=None):
+    import scipy.optimize
+    objective._curved = method.lower() in HESSP | HESS
+    start, before, name = time.perf_counter(), objective.x, method.lower()
+    objective.bounds = bounds = _bounds(bounds, before)
+    x0 = before if bounds is None else np.clip(before, bounds.lb, bounds.ub)
+    history, at = [], {}
+
+    def wall():
+        values = [f for f, _ in at.values()] or [objective.best[0]]
+        return objective.best[0] + max(1.0, abs(objective.best[0]), max(values) - objective.best[0])
+
+    def fun(x):
+        with np.errstate(all="ignore"):
+            f, g = (objective.value(x), None) if name in NO_GRADIENT else objective.fun(x)
+        if f == -math.inf or f < UNBOUNDED * (1 + abs(history[0].loss)):
+            raise _Stop(f"the loss falls without end: it is {f:g}")
+        if not (math.isfinite(f) and (g is None or np.isfinite(g).all())):
+            f, g = wall(), None if g is None else np.zeros_like(g)
+        else:
+            at[x.tobytes()] = f, math.nan if g is None else float(np.abs(g).max())
+        return f if g is None else (f, g)
+
+    def note(x):
+        f, norm = at.get(x.tobytes(), (objective.best[0], math.nan))
+        history.append(Iteration(len(history), f, norm, objective.evaluations, objective.products,
+                                 time.perf_counter() - start))
+        at.clear()
+        at[x.tobytes()] = f, norm
+
+    def after(x, *_):
+        note(np.asarray(x))
+        if callback is not None:
+            objective._go(x)
+            if callback(history[-1]):
+                raise StopIteration
+        return False
+
+    derivatives = {"jac": name not in NO_GRADIENT}
+    if name in HESSP:
+        derivatives["hessp"] = objective.hessp
+    elif name in HESS:
+        derivatives["hess"] = objective.hess
+    try:
+        with np.errstate(all="ignore"):
+            first = objective.value(x0) if name in NO_GRADIENT else objective.fun(x0)[0]
+        g = objective._point.g
+        at[x0.tobytes()] = first, math.nan if g is None else float(np.abs(g).max())
+        note(x0)
+        if not math.isfinite(first):
+            raise _Stop(f"the loss is {first} at the start")
+        result = scipy.optimize.minimize(fun, x0, method=method, bounds=bounds, callback=after, tol=tol, options=options,
+                                         **derivatives)
+    except _Stop as why:
+        result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=-1, message=str(why),
+                                               nit=len(history) - 1)
+    except BaseException:
+        objective.place(before)
+        raise
+    result.success = bool(result.success)
+    if not result.fun <= objective.best[0]:
+        result.fun, result.x = objective.best
+    if result.success and bounds is None and np.array_equal(result.x, x0) and history[0].gradient_norm > 1e-3:
+        result.success, result.message = False, (
+            f"no step lowers the loss, but its gradient is {history[0].gradient_norm:g}: is it smooth here?")
+    objective.place(result.x)
+    result.update(nfev=objective.evaluations, nhvp=objective.products, history=history,
+                  seconds=time.perf_counter() - start)
+    return result
+
+
+def _bounds(bounds, x):
+    import scipy.optimize
+    if bounds is None or isinstance(bounds, scipy.optimize.Bounds):
+        return bounds
+    low, high = bounds
+    return scipy.optimize.Bounds(np.full_like(x, -math.inf if low is None else low),
+                                 np.full_like(x, math.inf if high is None else high), True)
+
+
+def least_squares(residuals: Callable[[], Tensor], params: Iterable, method: str = "lm", *, damping: float = 0.0,
+                  bounds=None, tol: float = 1e-10, max_iter: int = 100):
+    """Minimize sum(r^2) / 2 for the residuals r = ``residuals()``, from their Jacobian J alone.
+
+    method: "gauss-newton", x <- x - (J^T J + damping I)^-1 J^T r, as taught: the Newton step without the second
+    derivatives of r, which are small where r is; "lm", Levenberg 1944 and Marquardt 1963, damped as far as needed,
+    needs no fewer residuals than parameters; "trf" and "dogbox", trust regions, with bounds as in `minimize`. All but
+    the first are `scipy.optimize.least_squares`. tol: on the relative change of the loss, of x, and on the gradient.
+
+    Returns SciPy's OptimizeResult with ``fun`` the residuals, ``cost``, ``history``, ``seconds``; the parameters are
+    left at the best point seen. ValueError for an unknown method, or residuals that are not finite at the start.
+    """
+    import scipy.optimize
+    methods = ("gauss-newton", "lm", "trf", "dogbox")
+    if method not in methods:
+        raise ValueError(f"method must be one of {', '.join(methods)}, got {method!r}")
+    if damping and method != "gauss-newton":
+        raise ValueError(f"damping is for gauss-newton, {method} finds its own")
+    seen = {}
+
+    def loss():
+        r = residuals()
+        if not isinstance(r, Tensor):
+            raise TypeError(f"residuals must give a Tensor, got {r!r:.60}")
+        half = (r * r).sum() / 2
+        seen[half] = r
+        return half
+    objective = Objective(loss, params)
+    objective._curved = True  # the graph of r is walked for J
+    start, x0, history = time.perf_counter(), objective.x, []
+
+    def at(x):
+        with np.errstate(all="ignore"):
+            objective.value(x)
+        points = [p for p in (objective._point, objective._last) if p]
+        for half in seen.keys() - {p.output for p in points}:
+            del seen[half]
+        return seen[objective._point.output]
+
+    def fun(x):
+        return at(x).data.reshape(-1).astype(np.float64)
+
+    def jac(x):
+        r = at(x)
+        j = objective._jacobian(r)
+        history.append(Iteration(len(history), objective.value(x), float(np.abs(fun(x) @ j).max()),
+                                 objective.evaluations, 0, time.perf_counter() - start))
+        return j
+    try:
+        r = fun(x0)
+        if not np.isfinite(r).all():
+            raise ValueError("the residuals are not finite at the start")
+        if method == "gauss-newton":
+            result = _gauss_newton(fun, jac, x0, damping, tol, max_iter)
+        else:
+            given = {} if bounds is None else {"bounds": _bounds(bounds, x0)}
+            result = scipy.optimize.least_squares(fun, x0, jac, method=method, ftol=tol, xtol=tol, gtol=tol,
+                                                  max_nfev=max_iter, **given)
+    except BaseException:
+        objective.place(x0)
+        raise
+    best, x = objective.best
+    if not result.cost <= best:
+        result.update(x=x, cost=best, fun=fun(x))
+    objective.place(result.x)
+    result.update(nfev=objective.evaluations, history=history, seconds=time.perf_counter() - start)
+    return result
+
+
+def _gauss_newton(fun, jac, x, damping, tol, max_iter):
+    import scipy.optimize
+    r, message, status = fun(x), f"{max_iter} iterations are over", 0
+    nit = 0
+    while nit < max_iter:
+        nit, j = nit + 1, jac(x)
+        above, below = (j, r) if not damping else (np.vstack([j, math.sqrt(damping) * np.eye(len(x))]),
+                                                   np.concatenate([r, np.zeros(len(x))]))
+        step = np.linalg.lstsq(above, below, rcond=None)[0]
+        x, last, r = x - step, r, fun(x - step)
+        if not np.isfinite(r).all():
+            message, status = "a step led to residuals that are not finite: try damping, or lm", -1
+            break
+        if np.linalg.norm(step) <= tol * (tol + np.linalg.norm(x)) or abs(r @ r - last @ last) <= tol * (last @ last):
+            message, status = "converged", 1
+            break
+    return scipy.optimize.OptimizeResult(x=x, fun=r, cost=float(r @ r) / 2, nit=nit, status=status, message=message,
+                                         success=status > 0)
+
+
+class Newton(_Flat):
+    """w <- w - lr (H + damping I)^-1 g, H the Hessian of the closure's loss over all parameters.
+
+        newton = optim.Newton(model.parameters())
+        newton.step(lambda: criterion(model(x), y))        # the whole data set; the closure does not call backward
+
+    solver "exact" is Newton's method as taught (Newton 1669, Raphson 1690, Simpson 1740): the system solved with the
+    whole Hessian, one step a call. On a quadratic one step is enough and no rate is needed; but it goes to the nearest
+    point where g = 0, be it a saddle or a maximum, and far from one it may not converge: damping and line_search
+    ("armijo" or "wolfe", along the step, turned downhill if it leads up) help. n^2 numbers for n weights, n^3 steps.
+
+    The other solvers are SciPy's, up to max_iter of their iterations a call, with H only in products H v, which cost
+    two gradients each: "newton-cg" (conjugate gradients inside, then a line search: Dembo, Eisenstat & Steihaug 1982;
+    the default), "trust-ncg" (the same inside a trust region: Steihaug 1983), "trust-krylov" (Gould et al. 1999), and
+    "trust-exact" with the whole Hessian (More & Sorensen 1983). About 10 numbers per weight, and the gradient's graph.
+    lr is for "exact", tol, on the gradient, for the others.
+    """
+
+    SOLVERS = ("exact", "newton-cg", "trust-ncg", "trust-krylov", "trust-exact")
+
+    def __init__(self, params, lr: float = 1.0, solver: str = "newton-cg", damping: float = 0.0,
+                 line_search: str | None = None, max_iter: int = 20, tol: float = 1e-5, *, maximize: bool = False):
+        if solver not in self.SOLVERS:
+            raise ValueError(f"Newton: solver must be one of {', '.join(self.SOLVERS)}, got {solver!r}")
+        if line_search not in (None, "armijo", "wolfe") or (line_search and solver != "exact"):
+            raise ValueError(f'Newton: line_search is None, "armijo" or "wolfe", and for "exact" alone; got '
+                             f"{line_search!r} with {solver!r}")
+        super().__init__(params, maximize, lr=lr, solver=solver, damping=damping, line_search=line_search,
+                         max_iter=max_iter, tol=tol)
+
+    def step(self, closure: Callable):
+        """One Newton step, or up to max_iter of the solver's; returns the loss before, as the closure gave it."""
+        _needed(self, closure)
+        group, sign = self.param_groups[0], self._sign()
+        kept = []
+
+        def loss():
+            out = closure()
+            kept.append(out)
+            return sign * out if isinstance(out, Tensor) else out
+        objective = Objective(loss, group["params"])
+        if group["solver"] == "exact":
+            with self._whole():
+                self._exact(objective, group)
+        else:
+            curved = objective.hessp, objective.hess
+            if group["damping"]:
+                objective.hessp = lambda x, p: curved[0](x, p) + group["damping"] * p
+                objective.hess = lambda x: curved[1](x) + group["damping"] * np.eye(len(x))
+            _minimize(objective, group["solver"], options={"maxiter": group["max_iter"]}, tol=group["tol"])
+        self.evaluations += objective.evaluations
+        return kept[0].detach() if isinstance(kept[0], Tensor) else kept[0]
+
+    def _exact(self, objective, group):
+        x = objective.x
+        f, g = objective.fun(x)
+        h = objective.hess(x)
+        h.flat[::len(x) + 1] += group["damping"]
+        if not (np.isfinite(g).all() and np.isfinite(h).all()):
+            objective.place(x)
+            return
+        try:
+            d = -np.linalg.solve(h, g)
+        except np.linalg.LinAlgError:
+            raise np.linalg.LinAlgError("Newton: the Hessian is singular, so the step is not defined: give damping, or "
+                                        "use another solver") from None
+        a = group["lr"]
+        if group["line_search"]:
+            slope = float(g @ d)
+            if slope > 0:
+                d, slope = -d, -slope
+            def at(a):
+                with np.errstate(all="ignore"):
+                    value, there = objective.fun(x + a * d)
+                return math.inf if math.isnan(value) else value, float(there @ d)
+            a = {"armijo": armijo, "wolfe": wolfe}[group["line_search"]](at, f, slope, a) if slope else 0.0
+        objective.place(x + a * d)
+
+
+class LBFGS(_Flat):
+    """w <- w - a H g, H the inverse Hessian as the last history_size steps s and changes of g, y, show it.
+
+        lbfgs = optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+        lbfgs.step(closure)                                 # closure: the loss on the whole data set, as for PyTorch
+
+    H is not kept: two loops over the pairs give H g (Nocedal 1980; Liu & Nocedal 1989), from (s.y / y.y) I as its
+    start; a pair with s.y <= 1e-10 is left out. Superlinear like Newton's method, from gradients alone: the choice for
+    full batches up to millions of weights. On mini-batches y is mostly the change of the batch: it fails. 2 history_size
+    numbers per weight.
+
+    step: up to max_iter iterations and max_eval (None: 5/4 max_iter) evaluations of the closure; ends early where no
+    |g_i| is above tolerance_grad, or no step or change of the loss above tolerance_change. line_search_fn None: a = lr,
+    at the very first lr min(1, 1 / |g|_1), as PyTorch's and its default; it may diverge. "strong_wolfe": Wolfe's
+    conditions by SciPy's search from lr (PyTorch interpolates another way): needs no rate. A step to a loss that is not
+    finite is not taken. The pairs last from step to step, and are saved by state_dict.
+    """
+
+    def __init__(self, params, lr: float = 1, max_iter: int = 20, max_eval: int | None = None,
+                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
+                 line_search_fn: str | None = None, *, maximize: bool = False):
+        if line_search_fn not in (None, "strong_wolfe"):
+            raise ValueError(f'LBFGS: line_search_fn is None or "strong_wolfe", got {line_search_fn!r}')
+        if history_size < 1:
+            raise ValueError(f"LBFGS: history_size must be at least 1, got {history_size}")
+        super().__init__(params, maximize, lr=lr, max_iter=max_iter, max_eval=max_eval, tolerance_grad=tolerance_grad,
+                         tolerance_change=tolerance_change, history_size=history_size, line_search_fn=line_search_fn)
+
+    def direction(self, g: np.ndarray) -> np.ndarray:
+        """-H g, after the pair of the last step has joined the history."""
+        c = self.common
+        if "step" in c:
+            step, change = c.pop("step"), g - c.pop("g")
+            if change @ step > 1e-10:
+                size = self.param_groups[0]["history_size"]
+                for name, new in (("s", step), ("y", change)):
+                    c[name] = np.concatenate([c.get(name, new[None, :0].reshape(0, len(new))), new[None]])[-size:]
+        return -two_loops(g, c["s"], c["y"]) if "s" in c else -g
+
+    def step(self, closure: Callable):
+        """Up to max_iter iterations; returns the loss before."""
+        _needed(self, closure)
+        group = self.param_groups[0]
+        most = group["max_iter"] * 5 // 4 if group["max_eval"] is None else group["max_eval"]
+        smallest = group["tolerance_change"]
+        with self._whole() as x:
+            first, f, g = self._evaluate(closure, x)
+            before = self.evaluations - 1
+            for i in range(1, group["max_iter"] + 1):
+                if not (math.isfinite(f) and np.abs(g).max(initial=0) > group["tolerance_grad"]):
+                    break
+                c = self.common
+                d = self.direction(g)
+                slope = float(g @ d)
+                if not slope < -smallest:
+                    break
+                c["iterations"] = c.get("iterations", 0) + 1
+                a = group["lr"] * (min(1, 1 / np.abs(g).sum()) if c["iterations"] == 1 else 1)
+                if group["line_search_fn"]:
+                    a = self._search(wolfe, closure, x, d, f, g, a)
+                    if not a:
+                        break
+                    _, value, there = self.trials[a]
+                elif i < group["max_iter"]:
+                    _, value, there = self._evaluate(closure, x + a * d)
+                else:  # whoever calls the next step will see
+                    value, there = f, g
+                if not (math.isfinite(value) and np.isfinite(there).all()):
+                    break
+                x, fell = x + a * d, abs(value - f)
+                c.update(step=a * d, g=g)
+                f, g = value, there
+                if self.evaluations - before >= most or np.abs(a * d).max() <= smallest or fell < smallest:
+                    break
+            self._place(x)
+        return first
+
+
+def two_loops(g: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """H g for the L-BFGS inverse Hessian of the pairs (s[i], y[i]), the oldest first. Nocedal 1980."""
+    rho, shares = 1 / np.einsum("ij,ij->i", s, y), np.zeros(len(s))
+    g = g.copy()
+    for i in reversed(range(len(s))):
+        shares[i] = rho[i] * (s[i] @ g)
+        g -= shares[i] * y[i]
+    g *= 1 / (rho[-1] * (y[-1] @ y[-1]))
+    for i in range(len(s)):
+        g += (shares[i] - rho[i] * (y[i] @ g)) * s[i]
+    return g
