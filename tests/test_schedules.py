@@ -230,7 +230,9 @@ def test_last_epoch_goes_on_from_the_first_lr(make):
 def test_last_epoch_needs_to_know_the_first_lr():
     trained, resumed = sgd(), sgd()
     lrs_of(schedules.StepLR(trained, 3), trained, 4)
-    resumed.load_state_dict(trained.state_dict())
+    state = trained.state_dict()
+    del state["scheduled"]
+    resumed.load_state_dict(state)
     with pytest.raises(ValueError, match=r"StepLR: last_epoch=4 goes on from the lr before .* now it is \[0.01"):
         schedules.StepLR(resumed, 3, last_epoch=4)
     assert resumed.lr == pytest.approx(0.01)

@@ -1,4 +1,4 @@
-"""The bridge to SciPy, Newton, L-BFGS and least squares: iterates beside SciPy's own, counts, and losses that misbehave."""
+"""The bridge to SciPy, Newton, L-BFGS, least squares: iterates beside SciPy's own, counts, losses that misbehave."""
 
 from __future__ import annotations
 
@@ -314,7 +314,8 @@ def test_bounds(method):
     assert result.success
     minimize(lambda: ((w - np.array([2.0, -0.5])) ** 2).sum(), [w], method, bounds=(0, None))
     np.testing.assert_allclose(w.data, [2, 0], atol=1e-3)
-    minimize(lambda: ((w - np.array([2.0, -0.5])) ** 2).sum(), [w], method, bounds=scipy.optimize.Bounds([0, 0], [1, 1]))
+    box = scipy.optimize.Bounds([0, 0], [1, 1])
+    minimize(lambda: ((w - np.array([2.0, -0.5])) ** 2).sum(), [w], method, bounds=box)
     np.testing.assert_allclose(w.data, [1, 0], atol=1e-3)
 
 

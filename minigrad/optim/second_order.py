@@ -54,8 +54,8 @@ class Objective:
 
     loss: returns a Tensor with one number, the same for the same parameters (whole data set, no dropout). Vectors are
     float64 whatever the parameters' dtype: SciPy rounds its line search to the dtype of its vector. Every call leaves
-    the parameters at its x, in arrays of its own; `place` puts them back into the first ones. ``best`` is (loss, vector)
-    of the smallest finite loss seen; counts and seconds are in ``evaluations``, ``products`` and ``seconds``.
+    the parameters at its x, in arrays of its own; `place` puts them back into the first ones. ``best`` is (loss, x) of
+    the smallest finite loss seen; counts and seconds are in ``evaluations``, ``products`` and ``seconds``.
     """
 
     def __init__(self, loss: Callable[[], Tensor], params: Iterable):
@@ -283,8 +283,8 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
         note(x0)
         if not math.isfinite(first):
             raise _Stop(f"the loss is {first} at the start")
-        result = scipy.optimize.minimize(fun, x0, method=method, bounds=bounds, callback=after, tol=tol, options=options,
-                                         **derivatives)
+        result = scipy.optimize.minimize(fun, x0, method=method, bounds=bounds, callback=after, tol=tol,
+                                         options=options, **derivatives)
     except _Stop as why:
         result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=-1, message=str(why),
                                                nit=len(history) - 1)
@@ -488,8 +488,8 @@ class LBFGS(_Flat):
 
     H is not kept: two loops over the pairs give H g (Nocedal 1980; Liu & Nocedal 1989), from (s.y / y.y) I as its
     start; a pair with s.y <= 1e-10 is left out. Superlinear like Newton's method, from gradients alone: the choice for
-    full batches up to millions of weights. On mini-batches y is mostly the change of the batch: it fails. 2 history_size
-    numbers per weight.
+    full batches up to millions of weights. On mini-batches y is mostly the change of the batch: it fails. Memory: 2
+    history_size numbers per weight.
 
     step: up to max_iter iterations and max_eval (None: 5/4 max_iter) evaluations of the closure; ends early where no
     |g_i| is above tolerance_grad, or no step or change of the loss above tolerance_change. line_search_fn None: a = lr,
