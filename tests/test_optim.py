@@ -533,16 +533,6 @@ def test_a_state_is_cast_to_the_parameters():
     np.testing.assert_array_equal(again.param_groups[0]["params"][0].data, double.data)
 
 
-def test_momentum_switched_on_later_starts_at_the_gradient():
-    p = Parameter(np.zeros(1))
-    sgd = optim.SGD([p], lr=1.0, dampening=0.5)
-    for momentum in (0.0, 0.9):
-        sgd.param_groups[0]["momentum"] = momentum
-        p.grad = Tensor(np.ones(1))
-        sgd.step()
-    assert p.data == -2
-
-
 def test_centered_rmsprop_outlives_a_constant_gradient():
     """v - mean^2 may round to less than nothing."""
     p = Parameter(np.zeros(50, np.float32))

@@ -44,19 +44,16 @@ class SGD(Optimizer):
             raise ValueError(f"{type(self).__name__}: nesterov needs momentum > 0 and dampening = 0, got "
                              f"{group['momentum']} and {group['dampening']}")
 
-    def numbers(self, group, state, t):
-        return {"first": state.get("v") is None}
-
     def unused(self, group):
         return () if group["momentum"] else ("v",)
 
     @staticmethod
-    def update(w, g, v, lr, momentum, dampening, nesterov, first):
+    def update(w, g, v, lr, momentum, dampening, nesterov, t):
         if v is None:
             w -= lr * g
             return
         v *= momentum
-        v += g if first else (1 - dampening) * g
+        v += g if t == 1 else (1 - dampening) * g
         w -= lr * (g + momentum * v if nesterov else v)
 
 

@@ -116,32 +116,35 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        work = []
+        params, grads, knowns = [], [], []
         for group in self.param_groups:
-            known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
-            known["unused"] = self.unused(group)
-            work += [(p, known) for p in group["params"] if p.grad is not None and p.size]
-        params = [p for p, _ in work]
-        grads = [p.node.grad.data for p in params]
+            known = self._known(group)
+            for p in group["params"]:
+                g = p.grad
+                if g is not None and g.size:
+                    params.append(p)
+                    grads.append(g.data)
+                    knowns.append(known)
         for hook in self.gradient_hooks:
             grads = hook(params, grads)
-        shared = self.shared(params, grads, loss) if work else {}
-        for (p, known), g in zip(work, grads, strict=True):
+        shared = self.shared(params, grads, loss) if params else {}
+        for p, g, known in zip(params, grads, knowns, strict=True):
             self._update(p, g, {**known, **shared} if shared else known)
         return loss
 
     def _update(self, p, g, known):
         state = self.state.setdefault(p, {"step": 0})
-        state["step"] += 1
-        numbers = self.numbers(known, state, state["step"])
-        known = {**known, **numbers} if numbers else known
-        scalars = [state["step"] if name == "t" else known[name] for name in self._scalars]
-        coupled, decoupled = self._decays(known)
-        maximize = known["maximize"]
+        t = state["step"] = state["step"] + 1
+        numbers = self.numbers(known, state, t)
+        if numbers or known.get("t") != t:  # most parameters of a group share them
+            known = {**known, **numbers} if numbers else known
+            known["t"] = t
+            known["scalars"] = [known[name] for name in self._scalars]
+        scalars, (coupled, decoupled), maximize = known["scalars"], known["decays"], known["maximize"]
         g = g.reshape(-1) if self.elementwise else g
         update, blocks = self._blocks_of(p, state, known)
         for part, w, *slots in blocks:
-            d = g[part]
+            d = g if part is None else g[part]
             if maximize:
                 d = -d
             if decoupled:
@@ -151,6 +154,14 @@ class Optimizer:
             update(w, d, *slots, *scalars)
         graph.changed(p.data)
 
+    def _known(self, group):
+        """What update and the shell look up by name: the group's hyper-parameters, and what follows from them."""
+        known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
+        compiled = self._weights >= WORTH and self.elementwise and kernels.chosen() == "compiled"
+        known["decays"], known["unused"] = self._decays(group), self.unused(group)
+        known["kind"] = compiled, known["unused"]
+        return known
+
     def _decays(self, known):
         """The weight decay that the shell adds to the gradient, and the one by which it shrinks the weights."""
         decay = 0 if "weight_decay" in self._scalars else known["weight_decay"]
@@ -159,12 +170,10 @@ class Optimizer:
     def _blocks_of(self, p, state, known):
         """The formula, as it stands or compiled, and (slice, the weights there, the slots there) for all of p.
 
-        Views, made anew when p, its slots or the kernels are others.
+        A slice of None is everything. Views, made anew when p, its slots or the kernels are others.
         """
-        compiled = self.elementwise and self._weights >= WORTH and kernels.chosen() == "compiled"
         kind, arrays, update, blocks = self._blocks.get(p, (None, (), None, None))
-        there = [p.data, *(state.get(s) for s in self.slots)]
-        if kind != (compiled, known["unused"]) or not all(map(is_, there, arrays)):
+        if kind != known["kind"] or not all(map(is_, [p.data, *map(state.get, self.slots)], arrays)):
             if not (p.data.flags.c_contiguous and p.data.flags.writeable):
                 p.data = np.array(p.data, order="C")
             arrays = [p.data]
@@ -173,17 +182,18 @@ class Optimizer:
                     state[s] = self.init_slot(s, p.data, known)
                 arrays.append(None if s in known["unused"] else state[s])
             update = self.update
-            if compiled:
+            if known["kind"][0]:
                 w, g, *slots = self._arrays
                 there = [a for a, s in zip(slots, self.slots) if s not in known["unused"]]
                 update = kernels.elementwise(update, (w, g, *there), (w, *slots), p.dtype)
             if self.elementwise:
                 flat = [a if a is None else a.reshape(-1) for a in arrays]
-                parts = [slice(lo, lo + BLOCK) for lo in range(0, p.size, BLOCK)]
-                blocks = [(part, *(a if a is None else a[part] for a in flat)) for part in parts]
+                size = p.size if known["kind"][0] else BLOCK  # a compiled loop has no temporaries
+                parts = [slice(lo, lo + size) for lo in range(0, p.size, size)] if p.size > size else []
+                blocks = [(part, *(a if a is None else a[part] for a in flat)) for part in parts] or [(None, *flat)]
             else:
-                blocks = [(..., *arrays)]
-            self._blocks[p] = (compiled, known["unused"]), [p.data, *map(state.get, self.slots)], update, blocks
+                blocks = [(None, *arrays)]
+            self._blocks[p] = known["kind"], [p.data, *map(state.get, self.slots)], update, blocks
         return update, blocks
 
     def numbers(self, group: dict, state: dict, t: int) -> dict:

@@ -41,13 +41,12 @@ class Measured(Optimizer):
         shares = []
         for p, g in zip(params, grads, strict=True):
             group, state = group_of[p], self.state.setdefault(p, {"step": 0})
-            known = {**group, **self.common, "t": state["step"] + 1, "unused": self.unused(group)}
-            known |= {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
+            known = {**self._known(group), **self.common, "t": state["step"] + 1}
             self._blocks_of(p, state, known)  # makes the slots
             w, g = p.data.reshape(-1), g.reshape(-1)
             if group["maximize"]:
                 g = -g
-            coupled, _ = self._decays(group)
+            coupled, _ = known["decays"]
             if coupled:
                 g = g + coupled * w
             shares.append(self.measure(w, g, *(state[s].reshape(-1) for s in self.slots), *(known[n] for n in names)))

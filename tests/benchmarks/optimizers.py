@@ -57,8 +57,10 @@ def ours(name):
     for p, (_, g) in zip(params, arrays(name)):
         p.grad = Tensor(g)
     optimizer = cls(params)
+    if name in TWINS:
+        return optimizer.step
     loss = Tensor(np.float32(1.0))
-    closure = lambda: loss  # the gradients are there already
+    closure = lambda: loss  # the gradients are there already, but some rules want the loss
     return lambda: optimizer.step(closure)
 
 
