@@ -220,7 +220,8 @@ def minimize(loss: Callable[[], Tensor], params: Iterable, method: str = "L-BFGS
 
     loss: as in `Objective`. method: any of SciPy's, in any case: "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP" with
     gradients; "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr" with Hessian-vector products; "trust-exact",
-    "dogleg" with the Hessian; "Nelder-Mead", "Powell", "COBYLA", "COBYQA" with the loss alone. None needs a rate.
+    "dogleg" with the Hessian; "Nelder-Mead", "Powell", "COBYLA", "COBYQA" (SciPy 1.14) with the loss alone. None needs
+    a rate.
     bounds: (low, high) for every weight, or a `scipy.optimize.Bounds`. callback: called with an `Iteration` after each,
     the parameters being where it is; true or StopIteration ends the run. tol, options: SciPy's.
 
