@@ -19,6 +19,8 @@ class Dense(Module):
     +-1 / sqrt(in_features), as PyTorch's do.
     """
 
+    torch_transposed = ("weight",)
+
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype=np.float32, generator=None):
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((in_features, out_features), dtype))

@@ -20,6 +20,7 @@ class Module(Hooks):
     """
 
     training = True
+    torch_transposed: tuple[str, ...] = ()  # parameters that are the transpose of PyTorch's
     _buffers: tuple[str, ...] = ()
 
     def forward(self, *args, **kwargs):
