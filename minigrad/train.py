@@ -377,7 +377,8 @@ class _Run:
                 if not math.isfinite(value):
                     raise Diverged(self._why(value, x), self.history)
                 first.append((value, output, y))
-            loss.backward()  # also where a line search tries a point that overflows: it sees that, and takes another
+            if not self.optimizer.needs_graph:
+                loss.backward()  # also where a line search tries a point that overflows: it sees that, and goes back
             return loss
         with enable_grad():
             self.optimizer.step(closure)

@@ -22,9 +22,18 @@ from .adam_variants import (
 )
 from .adaptive import MADGRAD, SM3, A2GradExp, A2GradInc, A2GradUni, Adadelta, Adafactor, Adagrad, Ftrl, LaProp, RMSprop
 from .averages import EMA, SWA, AveragedModel, ScheduleFree, get_ema_avg_fn, update_bn
+from .curvature import (
+    Eigenpairs,
+    SpectralDensity,
+    extreme_eigenvalues,
+    hessian_operator,
+    negative_curvature,
+    spectral_density,
+)
 from .galore import GaLore
 from .gradients import centralize, chain, clip_adaptive, clip_block_rms, private_gradients, zero_nans
 from .groups import freeze, no_decay, partition, unfreeze
+from .hutchinson import AdaHessian, Sophia, hessian_diagonal
 from .layerwise import LAMB, LARS, Fromage, NovoGrad
 from .matrix import SOAP, Muon, Shampoo
 from .momentum import ASGD, GD, NAG, PID, QHM, SGD, SGDP, SGDW, AccSGD, AggMo, Momentum, NoisySGD, OptimisticGD
@@ -73,6 +82,7 @@ from .schedules import (
     WarmupExponential,
     WarmupLinear,
 )
+from .second_order import LBFGS, Iteration, Newton, Objective, least_squares, minimize
 from .sign import Lion, Rprop, SignSGD, Signum
 from .skipping import GradScaler, SkipNonFinite
 from .step_length import Mechanic, TrustRatio
@@ -91,24 +101,26 @@ from .wrappers import (
 )
 
 __all__ = [
-    "ADOPT", "ASGD", "COCOB", "EMA", "GD", "LAMB", "LARS", "MADGRAD", "NAG", "PID", "QHM", "SAM", "SGD", "SGDP",
-    "SGDR", "SGDW", "SM3", "SOAP", "SWA", "SWALR", "SWATS", "A2GradExp", "A2GradInc", "A2GradUni", "AMSBound",
-    "AMSGrad", "AcProp", "AccSGD", "Accumulate", "AdEMAMix", "AdaBelief", "AdaBound", "AdaMod", "Adadelta",
-    "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo", "AveragedModel",
-    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "DAdaptAdamW",
-    "DiffGrad", "DoG", "DoWG", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl", "GaLore", "GradScaler",
-    "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "LRRange", "LRScheduler", "LaProp",
-    "LambdaLR", "LinearLR", "Lion", "Lookahead", "Mechanic", "MoMo", "MoMoAdam", "Momentum", "MultiOptimizer",
-    "MultiStepLR", "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Noam", "NoisySGD", "NovoGrad", "OneCycleLR",
-    "OptimisticAdam", "OptimisticGD", "Optimizer", "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy",
-    "QHAdam", "RAdam", "RMSprop", "Ranger", "RangerQH", "RangerVA", "ReduceLROnPlateau", "Rprop", "SAdam",
-    "ScheduleFree", "SequentialLR", "Shampoo", "SignSGD", "Signum", "SimplifiedAdEMAMix", "SkipNonFinite",
-    "SparseAdam", "StepDecay", "StepLR", "TrustRatio", "WarmupConstant", "WarmupCosine", "WarmupExponential",
-    "WarmupLinear", "WeightDecay", "Wrapper", "Yogi", "by_name", "centralize", "chain", "classical", "clip_adaptive",
-    "clip_block_rms", "clip_grad_norm_", "clip_grad_value_", "clip_norm", "clip_value", "elastic_net", "freeze",
-    "get_ema_avg_fn", "gradient_penalty", "l1_penalty", "l2_penalty", "lr_find", "max_norm_", "no_decay",
-    "non_negative_", "orthogonal_penalty", "partition", "private_gradients", "regularizers", "schedules", "unfreeze",
-    "unit_norm_", "update_bn", "weight_noise", "zero_nans"]
+    "ADOPT", "ASGD", "COCOB", "EMA", "GD", "LAMB", "LARS", "LBFGS", "MADGRAD", "NAG", "PID", "QHM", "SAM", "SGD",
+    "SGDP", "SGDR", "SGDW", "SM3", "SOAP", "SWA", "SWALR", "SWATS", "A2GradExp", "A2GradInc", "A2GradUni", "AMSBound",
+    "AMSGrad", "AcProp", "AccSGD", "Accumulate", "AdEMAMix", "AdaBelief", "AdaBound", "AdaHessian", "AdaMod",
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo",
+    "AveragedModel", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",
+    "DAdaptAdamW", "DiffGrad", "DoG", "DoWG", "Eigenpairs", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl",
+    "GaLore", "GradScaler", "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "Iteration",
+    "LRRange", "LRScheduler", "LaProp", "LambdaLR", "LinearLR", "Lion", "Lookahead", "Mechanic", "MoMo", "MoMoAdam",
+    "Momentum", "MultiOptimizer", "MultiStepLR", "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Newton", "Noam",
+    "NoisySGD", "NovoGrad", "Objective", "OneCycleLR", "OptimisticAdam", "OptimisticGD", "Optimizer",
+    "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy", "QHAdam", "RAdam", "RMSprop", "Ranger", "RangerQH",
+    "RangerVA", "ReduceLROnPlateau", "Rprop", "SAdam", "ScheduleFree", "SequentialLR", "Shampoo", "SignSGD", "Signum",
+    "SimplifiedAdEMAMix", "SkipNonFinite", "Sophia", "SparseAdam", "SpectralDensity", "StepDecay", "StepLR",
+    "TrustRatio", "WarmupConstant", "WarmupCosine", "WarmupExponential", "WarmupLinear", "WeightDecay", "Wrapper",
+    "Yogi", "by_name", "centralize", "chain", "classical", "clip_adaptive", "clip_block_rms", "clip_grad_norm_",
+    "clip_grad_value_", "clip_norm", "clip_value", "elastic_net", "extreme_eigenvalues", "freeze", "get_ema_avg_fn",
+    "gradient_penalty", "hessian_diagonal", "hessian_operator", "l1_penalty", "l2_penalty", "least_squares",
+    "lr_find", "max_norm_", "minimize", "negative_curvature", "no_decay", "non_negative_", "orthogonal_penalty",
+    "partition", "private_gradients", "regularizers", "schedules", "spectral_density", "unfreeze", "unit_norm_",
+    "update_bn", "weight_noise", "zero_nans"]
 
 
 def by_name(name: str) -> type[Optimizer]:

@@ -62,6 +62,7 @@ class MultiOptimizer(Wrapper):
     param_groups = property(lambda self: [group for o in self.optimizers for group in o.param_groups])
     defaults = property(lambda self: {k: v for o in reversed(self.optimizers) for k, v in o.defaults.items()})
     state = property(lambda self: {p: s for o in self.optimizers for p, s in o.state.items()})
+    needs_graph = False
     stepped = property(lambda self: any(getattr(o, "stepped", True) for o in self.optimizers))
 
     @property

@@ -37,6 +37,8 @@ class Optimizer:
 
     fractions: hyper-parameters that must be in [0, 1). One whose default is a tuple takes as many numbers.
 
+    needs_graph: step's closure returns the loss and does not call backward, for the graph is walked more than once.
+
     Every optimizer has maximize and weight_decay: coupled, g + weight_decay * w, or, where ``decoupled`` or the
     hyper-parameter decoupled_weight_decay says so, w <- (1 - lr weight_decay) w before the step (Loshchilov & Hutter
     2017). An update that has an argument weight_decay does with it what it will.
@@ -47,6 +49,7 @@ class Optimizer:
     kept: tuple[str, ...] = ()
     elementwise = True
     decoupled = False
+    needs_graph = False
     update: Callable
 
     def __init__(self, params, weight_decay: float = 0.0, maximize: bool = False, **hyper):

@@ -82,7 +82,8 @@ def _update(step, optimizer, batch):
         with enable_grad():
             loss = step(*batch)
             values.append(loss.item())
-            loss.backward()
+            if not optimizer.needs_graph:
+                loss.backward()
         return loss
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         optimizer.step(closure)

@@ -420,6 +420,7 @@ class Newton(_Flat):
     lr is for "exact", tol, on the gradient, for the others.
     """
 
+    needs_graph = True
     SOLVERS = ("exact", "newton-cg", "trust-ncg", "trust-krylov", "trust-exact")
 
     def __init__(self, params, lr: float = 1.0, solver: str = "newton-cg", damping: float = 0.0,
@@ -431,6 +432,7 @@ class Newton(_Flat):
                              f"{line_search!r} with {solver!r}")
         super().__init__(params, maximize, lr=lr, solver=solver, damping=damping, line_search=line_search,
                          max_iter=max_iter, tol=tol)
+        self.products = 0  # of the Hessian with a vector
 
     def step(self, closure: Callable):
         """One Newton step, or up to max_iter of the solver's; returns the loss before, as the closure gave it."""
@@ -453,6 +455,7 @@ class Newton(_Flat):
                 objective.hess = lambda x: curved[1](x) + group["damping"] * np.eye(len(x))
             _minimize(objective, group["solver"], options={"maxiter": group["max_iter"]}, tol=group["tol"])
         self.evaluations += objective.evaluations
+        self.products += objective.products
         return kept[0].detach() if isinstance(kept[0], Tensor) else kept[0]
 
     def _exact(self, objective, group):

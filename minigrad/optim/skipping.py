@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..tensor import Tensor
-from .wrappers import Wrapper
+from .wrappers import Wrapper, _given_gradients
 
 
 class _Skipped(Exception):
@@ -73,6 +73,7 @@ class GradScaler(Wrapper):
     def __init__(self, optimizer, init_scale: float = 65536.0, growth_factor: float = 2.0, backoff_factor: float = 0.5,
                  growth_interval: int = 2000):
         super().__init__(optimizer)
+        _given_gradients(self)
         self.current_scale, self.growth_tracker = init_scale, 0
         self.growth_factor, self.backoff_factor, self.growth_interval = growth_factor, backoff_factor, growth_interval
         self._limit(current_scale=(1e-30, math.inf), growth_factor=(1, math.inf), backoff_factor=(1e-30, 1),

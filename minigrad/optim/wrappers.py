@@ -22,6 +22,12 @@ from .adam_variants import QHAdam
 from .optimizer import Optimizer
 
 
+def _given_gradients(wrapper):
+    if wrapper.needs_graph:
+        raise TypeError(f"{type(wrapper).__name__} changes the gradients that the closure computes, but "
+                        f"{wrapper.optimizer!r:.40} takes them from the loss itself")
+
+
 class Wrapper:
     """The base class. A step is the optimizer's, with something before, around or after it.
 
@@ -54,6 +60,7 @@ class Wrapper:
     defaults = property(lambda self: self.optimizer.defaults)
     state = property(lambda self: self.optimizer.state)
     stepped = property(lambda self: getattr(self.optimizer, "stepped", True))
+    needs_graph = property(lambda self: self.optimizer.needs_graph)
     lr = property(lambda self: self.optimizer.lr, lambda self, lr: setattr(self.optimizer, "lr", lr),
                   doc="The first group's learning rate. Setting it sets every group's.")
 
@@ -197,6 +204,7 @@ class SAM(Wrapper):
 
     def __init__(self, optimizer, rho: float = 0.05, adaptive: bool = False, *, eps: float = 1e-12):
         super().__init__(optimizer)
+        _given_gradients(self)
         self.rho, self.adaptive, self.eps = rho, adaptive, eps
         self._limit(rho=(0, math.inf))
         self._before: list | None = None
@@ -257,6 +265,7 @@ class Accumulate(Wrapper):
 
     def __init__(self, optimizer, steps: int):
         super().__init__(optimizer)
+        _given_gradients(self)
         self.steps, self.count = steps, 0
         self._limit(steps=(1, math.inf))
 

@@ -99,6 +99,10 @@ class Run:
         return float(self.gaps[-1]) if not self.ended else -math.inf if self.fell else math.inf
 
 
+# One iteration a step.
+AS_TAUGHT = {optim.Newton: {"solver": "exact"}, optim.LBFGS: {"line_search_fn": "strong_wolfe", "max_iter": 1}}
+
+
 # ---- running ----
 def descend(function: Function, name: str, steps: int | None = None, seed: int = 0, **settings) -> Run:
     """Run the optimizer of this name, of `optim` or `optim.classical`, from the function's start.
@@ -118,6 +122,7 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
                          f"{function.start}")
     if _has_rate(kind):
         settings = {"lr": parameters["lr"].default, **settings}
+    settings = {**AS_TAUGHT.get(kind, {}), **settings}
     steps = function.steps if steps is None else steps
     w = Parameter(np.array(function.start, np.float64), name="w")
     optimizer = kind([w], **settings)
@@ -128,7 +133,8 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
         count += 1
         optimizer.zero_grad()
         loss = function(w[0], w[1])
-        loss.backward()
+        if not optimizer.needs_graph:
+            loss.backward()
         return loss
     points, evaluations = [w.data.copy()], [0]
     with np.errstate(all="ignore"), _seeded(seed):
@@ -143,7 +149,7 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
                 ended = NAN if np.isnan(w.data).any() else FELL if falls else LEFT
                 break
             points.append(w.data.copy())
-            evaluations.append(count)
+            evaluations.append(count + 2 * getattr(optimizer, "products", 0))
         points = np.array(points)
         values = function(*points.T)
     return Run(function, kind.__name__, settings, points, values, np.array(evaluations), count, steps, seed, ended)
@@ -170,7 +176,7 @@ def _kind(name):
 
 
 def _has_rate(kind):
-    finds_steps = issubclass(kind, classical.SteepestDescent) or kind.__module__.endswith(".stepfree")
+    finds_steps = (issubclass(kind, (classical.SteepestDescent, *AS_TAUGHT)) or kind.__module__.endswith(".stepfree"))
     return "lr" in inspect.signature(kind).parameters and not finds_steps
 
 
