@@ -23,6 +23,12 @@ compare::
     runs = theatre.race(functions.by_name("bowl"), ["sgd", "momentum", "adam"])
     theatre.write(runs, "runs/compare-bowl")
     print(theatre.table(runs))
+
+compare --data::
+
+    runs = race.race(race.problem("digits", "mlp"), ["sgd", "adam", "lbfgs", "newton-cg"], budget=400)
+    viz.race.write(runs, "runs/compare-mlp-digits")
+    print(race.table(runs))
 """
 
 from __future__ import annotations
@@ -53,6 +59,9 @@ BATCH_SIZE = {"mnist": 128, "digits": 32}
 AUGMENT = {"mnist": 1, "digits": 0}
 SCHEDULES = ("constant", "linear", "cosine", "onecycle")
 COMPARED = "sgd,momentum,nag,adagrad,rmsprop,adadelta,adam"
+RACED = "sgd,momentum,adam,lbfgs,newton-cg"
+RACE = {"model": "mlp", "samples": None, "hidden": None, "l2": 0.0, "dtype": "float64", "budget": 400, "tuning": 1.0,
+        "target": 1e-3, "seeds": 1}
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -281,10 +290,51 @@ def _graph(options) -> int:
 
 # ---- compare ----
 def _compare(options) -> int:
+    names = lambda default: [n.strip() for n in (options.optimizers or default).split(",") if n.strip()]
+    given = [key for key in RACE if hasattr(options, key)]
+    if options.data is None:
+        if given:
+            raise ValueError(f"{', '.join('--' + key for key in given)}: for a race on data, so name it: --data digits")
+        return _paths(options, names(COMPARED))
+    if options.function is not None:
+        raise ValueError(f"--data {options.data} and --function {options.function}: give one; --data trains a network "
+                         "on samples, --function walks over two variables")
+    if options.steps is not None:
+        raise ValueError(f"--steps {options.steps} is for --function: on --data all have the same --budget of gradients")
+    return _race(options, names(RACED), {**RACE, **{key: getattr(options, key) for key in given}})
+
+
+def _race(options, names, settings):
+    from . import race, viz
+    from .viz.race import write
+    problem = race.problem(options.data, settings["model"], settings["samples"], hidden=settings["hidden"],
+                           l2=settings["l2"], dtype=settings["dtype"], seed=options.seed)
+    _say(_wrapped(f"{problem.title}, full batch; budget {settings['budget']:,} gradient equivalents"))
+    runs = race.race(problem, names, settings["budget"], seeds=settings["seeds"], tuning=settings["tuning"],
+                     target=settings["target"])
+    _say(f"\n{race.table(runs, settings['target'])}\n")
+    for note in race.notes(runs, settings["tuning"]):
+        _say(_wrapped(note))
+    folder = Path(options.out or Path("runs") / f"compare-{problem.model}-{problem.data}")
+    _say()
+    return _written(folder, lambda: write(runs, folder, options.dark, settings["target"]), viz.MissingExtra)
+
+
+def _written(folder, write, missing):
+    """Let write fill the folder, as far as the extras are there, and say what is in it."""
+    try:
+        write()
+    except missing as error:
+        _say(str(error))
+    names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    _say(_wrapped(f"written to {folder}: {names}"))
+    return 0
+
+
+def _paths(options, names):
     from . import viz
     from .viz import functions, theatre
-    function = functions.by_name(options.function)
-    names = [name.strip() for name in options.optimizers.split(",") if name.strip()]
+    function = functions.by_name(options.function or "bowl")
     runs = theatre.race(function, names, options.steps, options.seed)
     folder = Path(options.out or Path("runs") / f"compare-{function.name}")
     least = " or ".join(f"({x:.6g}, {y:.6g})" for x, y in function.minima)
@@ -293,13 +343,7 @@ def _compare(options) -> int:
     _say(f"\n{theatre.table(runs)}\n")
     for note in theatre.notes(runs):
         _say(_wrapped(note) + "\n")
-    try:
-        theatre.write(runs, folder, options.dark)
-    except viz.MissingExtra as error:
-        _say(str(error))
-    written = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
-    _say(_wrapped(f"written to {folder}: {written}"))
-    return 0
+    return _written(folder, lambda: theatre.write(runs, folder, options.dark), viz.MissingExtra)
 
 
 # ---- arguments ----
@@ -316,6 +360,7 @@ def _parser():
   minigrad predict runs/nag/model.safetensors seven.png test:17
   minigrad graph --model cnn --out cnn.svg
   minigrad compare --function rosenbrock --optimizers sgd:0.001,adam,conjugate-gradient --steps 200
+  minigrad compare --data digits --model mlp --optimizers adam,lbfgs,newton-cg --seeds 3
 
 MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     version = f"minigrad {__version__} (NumPy {np.__version__}, Python {platform.python_version()})"
@@ -347,18 +392,37 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add = _command(commands, "graph", _graph, "draw the graph of a model's loss")
     add("--model", default="mlp", help="mlp, cnn, or a file that minigrad train wrote; default: mlp")
     add("--out", default="graph.svg", metavar="FILE", help=".svg, .png, .pdf or .dot; default: graph.svg")
-    add = _command(commands, "compare", _compare, "draw the paths of optimizers over a function of two variables")
-    add("--function", default="bowl", metavar="NAME",
+    about = "race optimizers: over a function of two variables, or, with --data, on a network, full batch"
+    add = _command(commands, "compare", _compare, about)
+    add("--function", metavar="NAME",
         help="bowl, saddle, monkey-saddle, plateau, rosenbrock, beale, himmelblau, rastrigin, double-well or "
              "ill-conditioned; default: bowl")
-    add("--optimizers", default=COMPARED, metavar="NAMES",
+    add("--data", metavar="NAME", help="digits, mnist, moons, spirals, circles, blobs or xor: not with --function")
+    add("--optimizers", metavar="NAMES",
         help="with commas between: those of minigrad train --help, cocob, steepest-descent, conjugate-gradient, "
-             "barzilai-borwein, sgld; name:rate sets a learning rate, else the function's own is taken, or the best of "
-             f"16 between 0.0001 and 10, as the table then says; default: {COMPARED}")
-    add("--steps", type=_count, help="each function has its own default")
-    add("--seed", type=_seed, default=0, help="of optimizers that add noise; default: 0")
+             "barzilai-borwein, sgld; on data also the second order's, which need no rate: lbfgs, newton-cg (newton), "
+             "trust-ncg, and up to 3,000 weights trust-krylov, trust-exact, newton-exact, bfgs; cg; name:rate sets a "
+             "learning rate, else the function's own is taken, or the best of 16 between 0.0001 and 10, as the table "
+             f"then says; default: {COMPARED}; with --data {RACED}")
+    add("--steps", type=_count, help="with --function, each of which has its own default")
+    add("--model", metavar="NAME", default=unset, help="with --data: logistic, mlp or cnn; default: mlp")
+    add("--samples", type=_count, default=unset, metavar="N", help="default: 300 (mnist: 1000, toys: 200)")
+    add("--hidden", type=_units, default=unset, metavar="UNITS", help="of the mlp's layers; default: 256,128")
+    add("--l2", type=_penalty, default=unset, metavar="STRENGTH",
+        help="add strength / 2 times the sum of squares of all weights; default: 0")
+    add("--dtype", choices=("float32", "float64"), default=unset,
+        help="default: float64; line searches stall where float32 rounds the loss")
+    add("--budget", type=_count, default=unset, metavar="N",
+        help="of gradients on all samples, for each run; a product with the Hessian counts 2; default: 400")
+    add("--tuning", type=_portion, default=unset, metavar="SHARE",
+        help="of the budget, with which each rate is tried; default: 1")
+    add("--target", type=_positive, default=unset, metavar="LOSS",
+        help="the table says who was there after how many gradients; default: 0.001")
+    add("--seeds", type=_count, default=unset, metavar="K",
+        help="so many starts and drawings of samples: medians in the table, bands in the pictures; default: 1")
+    add("--seed", type=_seed, default=0, help="the first, of the data and start; of optimizers that add noise; default: 0")
     add("--dark", action="store_true", help="light on dark")
-    add("--out", metavar="DIR", help="default: runs/compare-FUNCTION")
+    add("--out", metavar="DIR", help="default: runs/compare-FUNCTION or runs/compare-MODEL-DATA")
     return parser
 
 
@@ -391,6 +455,12 @@ _positive = _number(float, lambda v: 0 < v < float("inf"), "a positive number")
 _count = _number(int, lambda v: v > 0, "a positive whole number")
 _seed = _number(int, lambda v: v >= 0, "a whole number from 0 on")
 _share = _number(float, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+_portion = _number(float, lambda v: 0 < v <= 1, "a share above 0, up to 1")
+_penalty = _number(float, lambda v: 0 <= v < float("inf"), "a number from 0 on")
+
+
+def _units(text):
+    return tuple(map(_count, text.split(",")))
 
 
 def _batch_size(text):

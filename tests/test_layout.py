@@ -23,7 +23,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 # From the bottom up: a module imports only from rooms before its own, and from its own.
 ROOMS = ["kernels", "graph", "dispatch", "mode", "hooks", "methods", "inplace", "tensor", "primitives", "derivatives",
          "random", "tree", "batching", "calculus", "anomaly", "functional", "nn", "optim", "data", "models",
-         "checkpoint", "metrics", "progress", "train", "images", "testing", "viz", "cli", "__main__"]
+         "checkpoint", "metrics", "progress", "train", "race", "images", "testing", "viz", "cli", "__main__"]
 
 
 def imports(name):

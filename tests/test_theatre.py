@@ -372,3 +372,13 @@ def test_classical_names_that_compare_can_use():
     for name in usable:
         assert len(theatre.descend(BOWL, name, 2).points) == 3
     assert usable < set(classical.__all__)
+
+
+def test_newton_and_lbfgs_take_one_iteration_a_step():
+    newton = theatre.descend(functions.by_name("bowl"), "newton", steps=2)
+    np.testing.assert_allclose(newton.points[1], 0, atol=1e-12)
+    assert list(newton.evaluations) == [0, 5, 10], "a loss with its gradient, and the Hessian's two columns, two each"
+    saddle = theatre.descend(functions.by_name("saddle"), "newton", steps=1)
+    np.testing.assert_allclose(saddle.points[1], 0, atol=1e-12)
+    lbfgs = theatre.descend(functions.by_name("rosenbrock"), "lbfgs", steps=60)
+    assert lbfgs.gaps[-1] < 1e-8 and lbfgs.settings == {"line_search_fn": "strong_wolfe", "max_iter": 1}

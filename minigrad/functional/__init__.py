@@ -23,6 +23,7 @@ from .activations import (
     softplus,
     tanh,
 )
+from .attention import bilinear, embedding_bag, positional_encoding, scaled_dot_product_attention
 from .conv import (
     _conv_bias,
     conv1d,
@@ -32,6 +33,7 @@ from .conv import (
     conv_transpose2d,
     conv_transpose3d,
     fold,
+    locally_connected,
     unfold,
 )
 from .dense import _affine, cosine_similarity, embedding, flatten, linear, normalize, one_hot, pairwise_distance
@@ -48,17 +50,26 @@ from .pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
     max_pool1d,
     max_pool2d,
     max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
 )
 from .regularization import check_probability, drop_connect, dropout, keep_mask
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
            "adaptive_max_pool2d", "adaptive_max_pool3d", "affine_grid", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-           "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-           "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "cross_entropy", "drop_connect", "dropout",
-           "embedding", "erf", "flatten", "fold", "gelu", "grid_sample", "gumbel_softmax", "interpolate", "layer_norm",
-           "leaky_relu", "linear", "log_softmax", "logsigmoid", "logsumexp", "max_pool1d", "max_pool2d", "max_pool3d",
-           "mse_loss", "normalize", "one_hot", "pad", "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "relu",
-           "sigmoid", "softmax", "softplus", "tanh", "unfold"]
+           "batch_norm", "bilinear", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
+           "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "cross_entropy",
+           "drop_connect", "dropout", "embedding", "embedding_bag", "erf", "flatten", "fold", "gelu", "grid_sample",
+           "gumbel_softmax", "interpolate", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid",
+           "logsumexp", "max_pool1d", "max_pool2d", "max_pool3d", "mse_loss", "normalize", "one_hot", "pad",
+           "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "positional_encoding", "relu",
+           "scaled_dot_product_attention", "sigmoid", "softmax", "softplus", "tanh", "unfold"]

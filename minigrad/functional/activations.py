@@ -1,15 +1,20 @@
-"""Activations: each number by itself, and softmax along an axis."""
+"""Activations: each number by itself, softmax and its relatives along an axis. At kinks the slope is PyTorch's.
+
+A branch of np.where that is not taken is computed all the same: where it would overflow it is given a 0 instead.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import random
-from ..derivatives.special import erf, log_expit
+from ..derivatives.special import erf, log_expit, sigmoid
 from ..dispatch import primitive
 from ..tensor import Tensor
+from .dense import _detach
 
 
 @primitive(lambda g, y, x: g * (y > 0))
@@ -26,6 +31,50 @@ def _leaky_relu(x, slope=0.01):
 def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope * x; the derivative at 0 is the slope. Maas et al. 2013."""
     return _leaky_relu(x, slope=negative_slope)
+
+
+def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """x where x > 0, else weight * x: a learnt slope, one for all or one for each channel (axis 1). He et al. 2015.
+
+    weight: (1,) or (C,) for x of (N, C, ...). Keras' PReLU has one for each element of an example, unless axes are
+    shared. Raises ValueError if the channels do not fit.
+    """
+    if weight.ndim > 1 or (weight.size != 1 and (x.ndim < 2 or x.shape[1] != weight.size)):
+        raise ValueError(f"prelu: weight {weight.shape} for input {x.shape}: expected (1,), or one for each channel "
+                         "(axis 1)")
+    slopes = weight if weight.size == 1 else weight.reshape(-1, *(1,) * (x.ndim - 2))
+    return np.where(x > 0, x, slopes * x)
+
+
+def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
+          generator: np.random.Generator | None = None) -> Tensor:
+    """x where x > 0, else a * x: in training a ~ U(lower, upper) for each element, else their mean. Xu et al. 2015."""
+    if not lower <= upper:
+        raise ValueError(f"rrelu: lower must be <= upper, got {lower} and {upper}")
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2)
+    slopes = (generator or random.default_generator()).uniform(lower, upper, x.shape).astype(x.dtype)
+    return np.where(x > 0, x, slopes * x)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha (exp(x) - 1); the derivative at 0 is alpha. Clevert et al. 2016."""
+    return np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x)))
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al. 2017
+
+
+def selu(x: Tensor) -> Tensor:
+    """SELU_SCALE * elu(x, SELU_ALPHA): keeps mean 0 and variance 1 of its input. Klambauer et al. 2017."""
+    return SELU_SCALE * elu(x, SELU_ALPHA)
+
+
+def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha (exp(x / alpha) - 1): an ELU of slope 1 at 0 for every alpha > 0. Barron 2017."""
+    if not alpha > 0:
+        raise ValueError(f"celu: alpha must be positive, got {alpha}")
+    return np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x) / alpha))
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -59,6 +108,93 @@ def logsigmoid(x: Tensor) -> Tensor:
     return log_expit(x)
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x): a cheap GELU. Hendrycks & Gimpel 2016."""
+    return x * sigmoid(1.702 * x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x * sigmoid(x), also called swish. Elfwing et al. 2017, Ramachandran et al. 2017."""
+    return x * sigmoid(x)
+
+
+swish = silu
+
+
+def mish(x: Tensor) -> Tensor:
+    """x * tanh(softplus(x)). Misra 2019."""
+    return x * np.tanh(softplus(x))
+
+
+def softsign(x: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    return x / (1 + np.absolute(x))
+
+
+def squareplus(x: Tensor, b: float = 4.0) -> Tensor:
+    """(x + sqrt(x^2 + b)) / 2: a softplus without exponentials; b = 0 is relu. Keras' squareplus; Barron 2021."""
+    if not b >= 0:
+        raise ValueError(f"squareplus: b must not be negative, got {b}")
+    root = np.hypot(x, math.sqrt(b))  # below 0 the sum would cancel, so both sides are multiplied by root - x
+    return np.where(x < 0, b / 2 / (root - np.where(x < 0, x, -1)), (x + root) / 2)
+
+
+# ---- cut off: constant beyond an edge, and there the derivative is 0 ----
+def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x between min_val and max_val, the nearer of them elsewhere; the derivative on the edges is 0."""
+    if not min_val < max_val:
+        raise ValueError(f"hardtanh: min_val must be less than max_val, got {min_val} and {max_val}")
+    return np.where(x <= min_val, min_val, np.where(x >= max_val, max_val, x))
+
+
+def relu6(x: Tensor) -> Tensor:
+    """min(max(x, 0), 6); the derivative at 0 and 6 is 0. Krizhevsky 2010."""
+    return hardtanh(x, 0.0, 6.0)
+
+
+def hardsigmoid(x: Tensor) -> Tensor:
+    """min(max(x + 3, 0), 6) / 6; the derivative at -3 and 3 is 0. (Keras' until version 2: slope 0.2.)"""
+    return np.where(x <= -3, 0, np.where(x >= 3, 1, x / 6 + 0.5))
+
+
+def hardswish(x: Tensor) -> Tensor:
+    """x * hardsigmoid(x); the derivative at -3 is 0, at 3 it is 1. Howard et al. 2019."""
+    return x * hardsigmoid(x)
+
+
+def threshold(x: Tensor, threshold: float, value: float) -> Tensor:
+    """x where x > threshold, else value; the derivative at the threshold is 0."""
+    return np.where(x > threshold, x, value)
+
+
+def tanhshrink(x: Tensor) -> Tensor:
+    """x - tanh(x)."""
+    return x - np.tanh(x)
+
+
+def softshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved by lambd towards 0, and 0 where |x| <= lambd; the derivative on the edges is 0."""
+    if not lambd >= 0:
+        raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
+    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, 0 * x))
+
+
+def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
+    """x where |x| > lambd, else 0; the derivative on the edges is 0."""
+    return np.where((x > lambd) | (x < -lambd), x, 0 * x)
+
+
+def step(x: Tensor, surrogate: Callable | None = None) -> Tensor:
+    """1 where x > 0, else 0, with a straight-through gradient: that of x itself. Bengio et al. 2013.
+
+    surrogate: the gradient of this function instead, such as `sigmoid`, or `hardtanh` (Hubara et al. 2016). It is not
+    the derivative of what is computed, which is 0, and lets nothing learn.
+    """
+    s = x if surrogate is None else surrogate(x)
+    return (s - _detach(s)) + (x > 0).astype(x.dtype)
+
+
+# ---- along an axis ----
 @primitive(lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along ``axis``."""
@@ -72,6 +208,49 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x))) along ``axis``."""
     z = x - x.max(axis=axis, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
+
+
+def glu(x: Tensor, axis: int = -1) -> Tensor:
+    """a * sigmoid(b) for the first half a of x along ``axis`` and its second half b. Dauphin et al. 2017."""
+    _check_groups("glu", x, 2, axis)
+    a, b = np.split(x, 2, axis)
+    return a * sigmoid(b)
+
+
+def maxout(x: Tensor, pieces: int, axis: int = -1) -> Tensor:
+    """The maximum of every ``pieces`` neighbours along ``axis``: (..., k * pieces) -> (..., k). Goodfellow et al. 2013.
+
+    Equal ones share the gradient.
+    """
+    at = _check_groups("maxout", x, pieces, axis)
+    return x.reshape(*x.shape[:at], x.shape[at] // pieces, pieces, *x.shape[at + 1:]).max(axis=at + 1)
+
+
+def _check_groups(name, x, parts, axis):
+    """The axis, counted from 0, if it divides into so many parts."""
+    if parts < 1 or not -x.ndim <= axis < x.ndim or x.shape[axis] % parts:
+        raise ValueError(f"{name}: axis {axis} of input {x.shape} must divide by {parts}")
+    return axis % x.ndim
+
+
+def softmin(x: Tensor, axis: int = -1) -> Tensor:
+    """softmax(-x) along ``axis``."""
+    return softmax(-x, axis=axis)
+
+
+def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
+    """The point of the probability simplex nearest to x: max(x - tau, 0), with a sum of 1 along ``axis``.
+
+    Unlike softmax it has exact zeros. Martins & Astudillo 2016. Piecewise linear: its second derivative is 0.
+    """
+    x = x - _detach(x.max(axis=axis, keepdims=True))  # the same point; sums stay small
+    values = _detach(x)
+    best = np.flip(np.sort(values, axis=axis), axis)
+    count = np.arange(1, x.shape[axis] + 1).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis % x.ndim))
+    size = (1 + count * best > np.cumsum(best, axis=axis)).sum(axis=axis, keepdims=True)  # of the support
+    kept = values >= np.take_along_axis(best, size - 1, axis)
+    tau = (np.where(kept, x, 0).sum(axis=axis, keepdims=True) - 1) / kept.sum(axis=axis, keepdims=True).astype(x.dtype)
+    return np.where(kept, x - tau, 0)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, axis: int = -1,

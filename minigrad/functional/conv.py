@@ -111,6 +111,43 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Si
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
+def locally_connected(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
+                      padding: Size | str = 0, dilation: Size = 1) -> Tensor:
+    """A convolution with weights of its own at every place: Keras' LocallyConnected1D and 2D.
+
+    (N, C, *S) with weight (O, C, *kernel, *S'), bias (O, *S') -> (N, O, *S'), S' as in `conv2d`.
+    """
+    n = input.ndim - 2
+    if n not in IMAGES or weight.ndim != 2 + 2 * n or weight.shape[1] != input.shape[1]:
+        raise ValueError(f"locally_connected: input {input.shape} must be {', '.join(IMAGES.values())}, and weight "
+                         f"{weight.shape} (O, C, *kernel, *windows)")
+    kernel, out = weight.shape[2:2 + n], weight.shape[2 + n:]
+    stride, dilation = _positive(stride, "stride", n), _positive(dilation, "dilation", n)
+    padding = _padding(padding, kernel, stride, dilation)
+    _check_fits("locally_connected", input, kernel, padding, dilation)
+    x = primitives.pad(input, pad_width=((0, 0), (0, 0), *padding))
+    x = primitives.windows(x, size=kernel, stride=stride, dilation=dilation)
+    if x.shape[2:2 + n] != out:
+        raise ValueError(f"locally_connected: weight {weight.shape} is for {out} windows, but input {input.shape} has "
+                         f"{x.shape[2:2 + n]}")
+    places, taps = "xyz"[:n], "abc"[:n]
+    y = np.einsum(f"ni{places}{taps},oi{taps}{places}->no{places}", x, weight)
+    return y if bias is None else y + bias
+
+
+def _output_padding(name, n, shape, output_size, kernel, stride, padding, dilation):
+    """The output_padding with which a transposed convolution of images of this shape puts out ``output_size``."""
+    stride, dilation, padding = (_ints(v, w, n) for v, w in (
+        (stride, "stride"), (dilation, "dilation"), (padding, "padding")))
+    least = [(m - 1) * s - 2 * p + d * (k - 1) + 1
+             for m, s, p, d, k in zip(shape[2:], stride, padding, dilation, kernel)]
+    wanted = tuple(output_size)
+    if len(wanted) not in (n, n + 2) or any(not 0 <= w - m < s for w, m, s in zip(wanted[-n:], least, stride)):
+        raise ValueError(f"{name}: output_size {wanted} of input {tuple(shape)} must be from {tuple(least)} to "
+                         f"{tuple(m + s - 1 for m, s in zip(least, stride))}")
+    return tuple(w - m for w, m in zip(wanted[-n:], least))
+
+
 # ---- transposed convolution ----
 def _transposed(name, n, input, weight, bias, stride, padding, output_padding, groups, dilation):
     if input.ndim != n + 2 or weight.ndim != n + 2:

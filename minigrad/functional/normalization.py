@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from .. import primitives
 from ..tensor import Tensor
 
 
@@ -47,3 +50,68 @@ def layer_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tenso
     if x.shape[-len(shape):] != shape:
         raise ValueError(f"layer_norm: input {x.shape} does not end in the normalized shape {shape}")
     return _standardize(x, tuple(range(-len(shape), 0)), eps, weight, bias, shape)
+
+
+def rms_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor | None = None,
+             eps: float | None = None) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axes, ``normalized_shape``. Zhang & Sennrich 2019.
+
+    eps: None is the dtype's, 1.2e-7 for float32.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if x.shape[-len(shape):] != shape:
+        raise ValueError(f"rms_norm: input {x.shape} does not end in the normalized shape {shape}")
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    y = x / np.sqrt(np.square(x).mean(axis=tuple(range(-len(shape), 0)), keepdims=True) + eps)
+    return y if weight is None else y * weight
+
+
+def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, statistics over each sample's groups of channels. Wu & He 2018.
+
+    x: (N, C, ...), weight and bias: (C,). One group is layer norm over all but N, C groups are instance norm.
+    """
+    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(f"group_norm: input {x.shape} must be (N, C, ...) with C channels that divide into "
+                         f"{num_groups} groups")
+    groups = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
+    y = _standardize(groups, 2, eps, None, None, ()).reshape(*x.shape)
+    return _scale_shift(y, weight, bias, (1, -1, *(1,) * (x.ndim - 2)))
+
+
+def instance_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None,
+                  weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+                  momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias per sample and channel, statistics over space. Ulyanov et al. 2016.
+
+    x: (N, C, ...). With use_input_stats the running arrays, if there are any, move by ``momentum`` towards the samples'
+    average (the variances unbiased), in place; without it they are used instead, as `batch_norm` does in evaluation.
+    """
+    if x.ndim < 3:
+        raise ValueError(f"instance_norm: input {x.shape} must be (N, C, ...) with at least one axis of space")
+    if not use_input_stats:
+        if running_mean is None:
+            raise ValueError("instance_norm: use_input_stats=False needs running_mean and running_var")
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    axes, shape = tuple(range(2, x.ndim)), (1, -1, *(1,) * (x.ndim - 2))
+    if math.prod(x.shape[2:]) < 2:
+        raise ValueError(f"instance_norm needs more than one value per channel and sample, got input {x.shape}")
+    if running_mean is not None and x.shape[0]:
+        values = x.data if isinstance(x, Tensor) else x
+        running_mean += momentum * (values.mean(axis=axes).mean(axis=0) - running_mean)
+        running_var += momentum * (values.var(axis=axes, ddof=1).mean(axis=0) - running_var)
+    return _standardize(x, axes, eps, weight, bias, shape)
+
+
+def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha / size * sum of x^2 over ``size`` neighbouring channels)^beta. Krizhevsky et al. 2012.
+
+    x: (N, C, ...). Of an even number of neighbours the odd one is before. (The paper does not divide alpha by size.)
+    """
+    if x.ndim < 3 or size < 1:
+        raise ValueError(f"local_response_norm: input {x.shape} must be (N, C, L, ...), and size {size} at least 1")
+    images = np.square(x).reshape(x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
+    total = primitives.window_sum(images, kernel=(size, 1), stride=(1, 1), dilation=(1, 1),
+                                  padding=((size // 2, (size - 1) // 2), (0, 0)))
+    return x / (total.reshape(*x.shape) * (alpha / size) + k) ** beta

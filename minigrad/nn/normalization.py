@@ -9,14 +9,17 @@ from ..tensor import Parameter
 from .module import Module
 
 
+SPACE = ("", ", L", ", H, W", ", D, H, W")
+
+
 class _BatchNorm(Module):
     ndims: tuple[int, ...]
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, dtype=np.float32):
+                 track_running_stats: bool = True, dtype=np.float32, *, bias: bool = True):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine and bias else None
         self.running_mean = self.running_var = None
         if track_running_stats:
             self.register_buffer("running_mean", np.zeros(num_features, dtype))
@@ -25,7 +28,7 @@ class _BatchNorm(Module):
 
     def forward(self, x):
         if x.ndim not in self.ndims or x.shape[1] != self.num_features:
-            shapes = " or ".join(f"(N, {self.num_features}{', L' * (d == 3)}{', H, W' * (d == 4)})" for d in self.ndims)
+            shapes = " or ".join(f"(N, {self.num_features}{SPACE[d - 2]})" for d in self.ndims)
             raise ValueError(f"{type(self).__name__}: input {x.shape} must be {shapes}")
         momentum = self.momentum
         if self.training and self.running_mean is not None:
@@ -54,8 +57,110 @@ class BatchNorm2d(_BatchNorm):
     ndims = (4,)
 
 
+class BatchNorm3d(_BatchNorm):
+    """Per channel of (N, C, D, H, W), statistics over batch and voxels; otherwise as `BatchNorm1d`."""
+
+    ndims = (5,)
+
+
+class _InstanceNorm(_BatchNorm):
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
+                 track_running_stats: bool = False, dtype=np.float32, *, bias: bool = True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype, bias=bias)
+
+    def forward(self, x):
+        n = self.ndims[0]
+        if x.ndim not in (n, n - 1) or x.shape[x.ndim - n + 1] != self.num_features:
+            sample = f"{self.num_features}{SPACE[n - 2]}"
+            raise ValueError(f"{type(self).__name__}: input {x.shape} must be (N, {sample}) or ({sample})")
+        y = F.instance_norm(x if x.ndim == n else x[None], self.running_mean, self.running_var, self.weight, self.bias,
+                            self.training or self.running_mean is None, self.momentum, self.eps)
+        return y if x.ndim == n else y[0]
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Per sample and channel of (N, C, L) or (C, L): (x - mean) / sqrt(var + eps) * weight + bias. Ulyanov et al. 2016.
+
+    affine and track_running_stats are off by default, as PyTorch's; tracked statistics, the averages of the samples'
+    own (the variance unbiased), are used in evaluation only. num_batches_tracked stays 0, as PyTorch's.
+    """
+
+    ndims = (3,)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Per sample and channel of (N, C, H, W) or (C, H, W), statistics over pixels; otherwise as `InstanceNorm1d`."""
+
+    ndims = (4,)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Per sample and channel of (N, C, D, H, W) or (C, D, H, W); otherwise as `InstanceNorm1d`."""
+
+    ndims = (5,)
+
+
+class GroupNorm(Module):
+    """(x - mean) / sqrt(var + eps) * weight + bias, statistics over each sample's groups of channels. Wu & He 2018.
+
+    (N, num_channels, ...) to the same. Keras' GroupNormalization has the channels last, 32 groups and eps 1e-3.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype=np.float32, *,
+                 bias: bool = True):
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_channels} channels do not divide into {num_groups} groups")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(np.ones(num_channels, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_channels, dtype)) if affine and bias else None
+
+    def forward(self, x):
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise ValueError(f"GroupNorm: input {x.shape} must be (N, {self.num_channels}, ...)")
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self):
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+
+class LocalResponseNorm(Module):
+    """x / (k + alpha / size * sum of x^2 over ``size`` neighbouring channels)^beta. Krizhevsky et al. 2012."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
+        if size < 1:
+            raise ValueError(f"LocalResponseNorm: size must be at least 1, got {size}")
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x):
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self):
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class UnitNorm(Module):
+    """x / max(|x|, 1e-12) along ``axis``: vectors of length 1. Keras' UnitNormalization."""
+
+    def __init__(self, axis: int = -1):
+        if not isinstance(axis, int):
+            raise TypeError(f"UnitNorm: axis is an int, not {axis!r}")
+        self.axis = axis
+
+    def forward(self, x):
+        return F.normalize(x, 2, self.axis, 1e-12)
+
+    def extra_repr(self):
+        return f"axis={self.axis}"
+
+
+UnitNormalization = UnitNorm
+
+
 class LayerNorm(Module):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, ``normalized_shape``. Ba et al. 2016."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, ``normalized_shape``. Ba et al. 2016.
+
+    Keras' eps is 1e-3.
+    """
 
     def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
                  dtype=np.float32):
@@ -66,6 +171,24 @@ class LayerNorm(Module):
 
     def forward(self, x):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self):
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean(x^2) + eps) * weight over the last axes, ``normalized_shape``. Zhang & Sennrich 2019.
+
+    eps: None is the dtype's, 1.2e-7 for float32, as PyTorch; Keras' RMSNormalization has 1e-6.
+    """
+
+    def __init__(self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True, dtype=np.float32):
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
+
+    def forward(self, x):
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self):
         return f"{self.normalized_shape}, eps={self.eps}"

@@ -445,6 +445,7 @@ class Newton(_Flat):
             kept.append(out)
             return sign * out if isinstance(out, Tensor) else out
         objective = Objective(loss, group["params"])
+        objective._curved = True
         if group["solver"] == "exact":
             with self._whole():
                 self._exact(objective, group)

@@ -136,6 +136,9 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
         if not optimizer.needs_graph:
             loss.backward()
         return loss
+
+    def spent():
+        return count + 2 * getattr(optimizer, "products", 0)  # a product with the Hessian is two gradients
     points, evaluations = [w.data.copy()], [0]
     with np.errstate(all="ignore"), _seeded(seed):
         for _ in range(steps):
@@ -149,10 +152,10 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
                 ended = NAN if np.isnan(w.data).any() else FELL if falls else LEFT
                 break
             points.append(w.data.copy())
-            evaluations.append(count + 2 * getattr(optimizer, "products", 0))
+            evaluations.append(spent())
         points = np.array(points)
         values = function(*points.T)
-    return Run(function, kind.__name__, settings, points, values, np.array(evaluations), count, steps, seed, ended)
+    return Run(function, kind.__name__, settings, points, values, np.array(evaluations), spent(), steps, seed, ended)
 
 
 @contextlib.contextmanager
