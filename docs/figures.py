@@ -257,14 +257,390 @@ def contours(ax, function, xs, ys):
     ax.set(xlim=xs, ylim=ys)
 
 
+# ---- second order: docs/second-order.md ----
+def newton_path(function, start, steps=1, **given):
+    """The points of optim.Newton, the start and one a step."""
+    return closure_path(lambda w: optim.Newton(w, **given), function, start, steps)
+
+
+def closure_path(make, function, start, steps):
+    w = Parameter(np.array(start))
+    optimizer, path = make([w]), [w.data.copy()]
+    for _ in range(steps):
+        optimizer.step(lambda: function(w[0], w[1]))
+        path.append(w.data.copy())
+    return np.array(path)
+
+
+def second_order_newton(axes=None):
+    on_bowl = {"gradient descent, lr = 0.95": descend(lambda w: optim.SGD(w, lr=0.95)),
+               "L-BFGS": closure_path(lambda w: optim.LBFGS(w, max_iter=1, line_search_fn="strong_wolfe"), bowl,
+                                      START, 8),
+               "Newton": newton_path(bowl, START, solver="exact")}
+    start = (1.0, 0.3)
+    on_saddle = {"Newton": newton_path(saddle, start, solver="exact"),
+                 "Newton, damping 4": newton_path(saddle, start, 3, solver="exact", damping=4.0),
+                 "trust region (trust-krylov)": newton_path(saddle, start, 3, solver="trust-krylov", max_iter=1)}
+    if axes is not None:
+        left, right = axes
+        contours(left, bowl, (-8, 3), (-3.6, 2.6))
+        for (name, path), style in zip(on_bowl.items(), (STYLES[2], STYLES[1], STYLES[0])):
+            left.plot(*path.T, **style, label=name)
+        left.plot(*START, "*", color=INK, markersize=11, zorder=5)
+        left.set(xlabel="x", ylabel="y", title="x²/20 + y²: one step")
+        left.legend(loc="lower left", fontsize=9)
+        contours(right, saddle, (-1.3, 1.3), (-0.8, 3.4))
+        for (name, path), style in zip(on_saddle.items(), STYLES):
+            right.plot(*path.T, **style, label=name)
+        right.plot(*start, "*", color=INK, markersize=11, zorder=5)
+        right.set(xlabel="x", ylabel="y", title="x² − y²: to the saddle, or past it")
+        right.legend(loc="upper left", fontsize=9)
+    lines = [f"bowl    {name:<28} f: {bowl(*path[-1]):.1e} after {len(path) - 1} step{'s' * (len(path) > 2)}"
+             for name, path in on_bowl.items()]
+    return lines + [f"saddle  {name:<28} at ({path[-1][0]:.4f}, {path[-1][1]:.4f}) after {len(path) - 1} "
+                    f"step{'s' * (len(path) > 2)}" for name, path in on_saddle.items()]
+
+
+def double_well(x, y):
+    return (x * x - 1) ** 2 + 0.3 * x + y * y
+
+
+def second_order_safeguards(axes=None):
+    """Plain Newton, and three ways to keep it from going uphill."""
+    start = (0.3, 1.0)
+    paths = {"plain": newton_path(double_well, start, 8, solver="exact"),
+             "line search": newton_path(double_well, start, 8, solver="exact", line_search="armijo"),
+             "damping 5": newton_path(double_well, start, 8, solver="exact", damping=5.0),
+             "trust region": newton_path(double_well, start, 8, solver="trust-exact", max_iter=1)}
+    if axes is not None:
+        left, right = axes
+        contours(left, double_well, (-1.6, 1.6), (-0.6, 1.3))
+        for (name, path), style in zip(paths.items(), ({**STYLES[1], "lw": 4, "alpha": 0.5, "markersize": 8}, STYLES[0],
+                                                     STYLES[2], FOURTH)):
+            left.plot(*path.T, **style)
+            right.plot([double_well(*p) for p in path], **style, label=name)
+        left.plot(*start, "*", color=INK, markersize=11, zorder=5)
+        left.set(xlabel="x", ylabel="y", title="(x² − 1)² + 0.3 x + y²: two valleys")
+        right.set(xlabel="step", title="f")
+        right.legend(loc="upper right")
+    return [f"{name:<13} ({path[-1][0]:.4f}, {path[-1][1]:.4f}) after 8 steps, f = {double_well(*path[-1]):.4f}"
+            for name, path in paths.items()]
+
+
+def digits(samples):
+    from minigrad import data
+    found = data.load("digits", train=True)
+    return found.x[:samples].reshape(-1, 64).astype(np.float64), found.y[:samples]
+
+
+def network(hidden=16, seed=0):
+    """64-hidden-10 with tanh, of float64."""
+    import minigrad as mg
+    from minigrad import nn
+    mg.manual_seed(seed)
+    model = nn.Sequential(nn.Dense(64, hidden), nn.Tanh(), nn.Dense(hidden, 10))
+    for p in model.parameters():
+        p.data = p.data.astype(np.float64)
+    return model
+
+
+def peak_memory(run):
+    """The most bytes that ``run()`` had at a time beyond what was there before: tracemalloc's peak."""
+    import gc
+    import tracemalloc
+    gc.collect()
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def memory_of_steps(hidden, make, steps=12, closure=True):
+    """Peak bytes of ``steps`` steps on 32 digits, and how many weights there were."""
+    from minigrad import functional as F
+    model, (x, y) = network(hidden), digits(32)
+    params = list(model.parameters())
+    start = [p.data.copy() for p in params]
+
+    def run():
+        for p, w in zip(params, start):
+            p.data[...] = w
+        optimizer = make(params)
+        for _ in range(steps):
+            if closure:
+                optimizer.step(lambda: F.cross_entropy(model(x), y))
+            else:
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+    with np.errstate(all="ignore"):
+        run()  # what is imported and cached for good does not count
+        for p in params:
+            p.grad = None
+        return peak_memory(run), sum(p.size for p in params)
+
+
+def second_order_memory(axes=None, sizes=(1, 4, 16, 64, 256, 1024), largest=1300):
+    makers = {"SGD": (lambda w: optim.SGD(w, lr=0.01), False), "Adam": (lambda w: optim.Adam(w, lr=1e-4), False),
+              "L-BFGS, m = 10": (lambda w: optim.LBFGS(w, max_iter=3, history_size=10, line_search_fn="strong_wolfe"),
+                                 True),
+              "L-BFGS, m = 30": (lambda w: optim.LBFGS(w, max_iter=3, history_size=30, line_search_fn="strong_wolfe"),
+                                 True),
+              "Newton-CG": (lambda w: optim.Newton(w, max_iter=1), True),
+              "Newton, exact": (lambda w: optim.Newton(w, solver="exact", damping=10.0), True)}
+    found = {name: np.array([(n, peak) for h in sizes if name != "Newton, exact" or 75 * h + 10 <= largest
+                             for peak, n in [memory_of_steps(h, make, 3 if name == "Newton, exact" else 12, closure)]])
+             for name, (make, closure) in makers.items()}
+    if axes is not None:
+        left, right = axes
+        styles = (STYLES[2], FOURTH, STYLES[0], {**STYLES[0], "marker": "v", "ls": ":"},
+                  {"color": ORANGE, "marker": "P", "ls": "-"}, STYLES[1])
+        for (name, points), style in zip(found.items(), styles):
+            left.plot(points[:, 0], points[:, 1] / 1e6, **style, label=name)
+            right.plot(points[:, 0], points[:, 1] / 8 / points[:, 0], **style)
+        n = np.array([1e3, 1e5])
+        left.plot(n, 8 * n * n / 1e6, color=RED, lw=0.8, ls=":")
+        left.text(1.5e4, 4e3, "H alone, 8n² bytes", color=RED, ha="right", va="bottom", fontsize=9)
+        left.set(xscale="log", yscale="log", xlabel="weights n", title="Peak of a few steps, MB")
+        right.set(xscale="log", yscale="log", xlabel="weights n", title="The same, in float64 numbers per weight")
+        left.legend(loc="upper left", fontsize=8)
+        left.set_ylim(5e-3, 1e6)
+    return [f"{name:<16} " + ", ".join(f"{int(n):,}: {peak / 1e6:.3g} MB" for n, peak in points)
+            + f"; {points[-1, 1] / 8 / points[-1, 0]:.3g} numbers per weight at the last"
+            for name, points in found.items()]
+
+
+def train(make, size, budget, model, x, y, seed=0):
+    """[(passes over the data, loss on all of it)]: step(closure) on batches of ``size``, until the budget is used.
+
+    A pass is as many gradients of single examples as there are examples.
+    """
+    import minigrad as mg
+    from minigrad import functional as F
+    optimizer, rng, used = make(model.parameters()), np.random.default_rng(seed), 0
+    with mg.no_grad():
+        curve = [(0.0, F.cross_entropy(model(x), y).item())]
+    while used < budget * len(x) and np.isfinite(curve[-1][1]):
+        order = rng.permutation(len(x)) if size < len(x) else np.arange(len(x))
+        for i in range(0, len(x), size):
+            batch = order[i:i + size]
+
+            def closure(batch=batch):
+                nonlocal used
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x[batch]), y[batch])
+                loss.backward()
+                used += len(batch)
+                return loss
+            with np.errstate(all="ignore"):
+                optimizer.step(closure)
+        with mg.no_grad(), np.errstate(all="ignore"):
+            curve.append((used / len(x), F.cross_entropy(model(x), y).item()))
+    return np.array(curve)
+
+
+def second_order_batches(axes=None, samples=500, budget=60):
+    x, y = digits(samples)
+    kinds = {"full batch, strong Wolfe": (lambda w: optim.LBFGS(w, max_iter=5, history_size=10,
+                                                          line_search_fn="strong_wolfe"), samples),
+             "batches of 32, strong Wolfe": (lambda w: optim.LBFGS(w, max_iter=1, history_size=10,
+                                                             line_search_fn="strong_wolfe"), 32),
+             "batches of 32, lr = 0.1": (lambda w: optim.LBFGS(w, lr=0.1, max_iter=1, history_size=10), 32),
+             "batches of 32, lr = 1 (default)": (lambda w: optim.LBFGS(w, max_iter=1, history_size=10), 32),
+             "batches of 32, Adam, lr = 0.01": (lambda w: optim.Adam(w, lr=0.01), 32)}
+    curves = {name: train(make, size, budget, network(), x, y) for name, (make, size) in kinds.items()}
+    true, noise = change_of_gradient(x, y)
+    if axes is not None:
+        left, right = axes
+        styles = (STYLES[0], STYLES[1], {"color": ORANGE, "marker": "P", "ls": ":"}, FOURTH, STYLES[2])
+        for (name, curve), style in zip(curves.items(), styles):
+            left.plot(*curve.T, **style, markevery=max(1, len(curve) // 12), label=name)
+        left.set(xlabel="passes over the data", yscale="log", ylim=(1e-4, 1e3), title="Loss on all 500 digits")
+        left.legend(loc="upper right", fontsize=8)
+        right.plot(true, **{**STYLES[0], "marker": ""}, label="the slope's change, the batch the same")
+        right.plot(noise, **{**STYLES[1], "marker": ""}, label="the batch's change, the weights the same")
+        right.set(xlabel="step", yscale="log", ylim=(4e-3, 2), title="What y is made of, batches of 32")
+        right.legend(loc="lower left", fontsize=9)
+    below = {name: curve[curve[:, 1] < 1e-3, 0] for name, curve in curves.items()}
+    return [f"{name:<32} {curve[-1, 1]:9.1e} after {curve[-1, 0]:.0f} passes" +
+            (f", below 1e-3 after {below[name][0]:.0f}" if len(below[name]) else "") for name, curve in curves.items()
+            ] + [f"median |change of the batch| / |change of the slope|: {np.median(noise / true):.1f}"]
+
+
+def change_of_gradient(x, y, size=32, steps=150):
+    """(|g_B'(w') - g_B'(w)|, |g_B'(w) - g_B(w)|), whose sum is y, over steps of SGD from w to w', batch B to B'."""
+    import minigrad as mg
+    from minigrad import functional as F
+    model, rng = network(), np.random.default_rng(0)
+    params, found = list(model.parameters()), []
+
+    def gradient(batch):
+        return np.concatenate([g.data.ravel() for g in mg.grad(F.cross_entropy(model(x[batch]), y[batch]), params)])
+    batch = rng.permutation(len(x))[:size]
+    for _ in range(steps):
+        after = rng.permutation(len(x))[:size]
+        g, other = gradient(batch), gradient(after)
+        i = 0
+        for p in params:
+            p.data = p.data - 0.1 * g[i:i + p.size].reshape(p.shape)
+            i += p.size
+        found.append((np.linalg.norm(gradient(after) - other), np.linalg.norm(other - g)))
+        batch = after
+    return np.array(found).T
+
+
+def second_order_cost(axes=None, samples=500, decay=1e-3):
+    """Logistic regression on digits, 650 weights: what is left of the loss above its minimum."""
+    from minigrad import functional as F
+    x, y = digits(samples)
+    w, b = Parameter(np.zeros((64, 10))), Parameter(np.zeros(10))
+
+    def loss():
+        return F.cross_entropy(x @ w + b, y) + decay * ((w * w).sum() + (b * b).sum())
+
+    def fresh():
+        w.data, b.data = np.zeros((64, 10)), np.zeros(10)
+        return [w, b]
+    lowest = optim.minimize(loss, fresh(), "trust-exact", tol=1e-10).fun
+    curves = {}
+    for lr in (0.3, 1.0, 3.0):
+        optimizer, curve = optim.SGD(fresh(), lr=lr), []
+        for step in range(1001):
+            optimizer.zero_grad()
+            value = loss()
+            curve.append((step, step + 1, value.item()))
+            value.backward()
+            optimizer.step()
+        if "gradient descent" not in curves or curve[-1][2] < curves["gradient descent"][-1, 2]:
+            curves["gradient descent"], rate = np.array(curve), lr
+    for name, method in (("L-BFGS", "L-BFGS-B"), ("Newton-CG", "newton-cg")):
+        result = optim.minimize(loss, fresh(), method, tol=1e-9, options={"maxiter": 300})
+        curves[name] = np.array([(h.iteration, h.gradient_equivalents, h.loss) for h in result.history])
+    optimizer, curve = optim.Newton(fresh(), solver="exact", line_search="armijo"), []
+    for step in range(8):
+        spent = optimizer.evaluations + 2 * 650 * step + 1
+        curve.append((step, spent, optimizer.step(loss).item()))
+    curves["exact Newton"] = np.array(curve)
+    if axes is not None:
+        for ax, column, label in zip(axes, (0, 1), ("step + 1", "gradient-equivalents")):
+            for (name, curve), style in zip(curves.items(), (STYLES[2], STYLES[0], FOURTH, STYLES[1])):
+                gap = np.maximum(curve[:, 2] - lowest, 1e-16)
+                seen = gap > 1e-11
+                ax.plot(curve[seen, column] + (column == 0), gap[seen], **style, label=name,
+                        markevery=max(1, int(seen.sum()) // 10))
+            ax.set(xscale="log", yscale="log", xlabel=label, ylim=(1e-11, 5),
+                   title="Loss above its minimum, by " + ("what it costs" if column else "steps"))
+        axes[1].legend(loc="lower left", fontsize=9)
+    lines = [f"the minimum is {lowest:.8f}; gradient descent at the best of lr = 0.3, 1, 3: {rate:g}"]
+    for name, curve in curves.items():
+        within = np.flatnonzero(curve[:, 2] - lowest < 1e-6)
+        lines.append(f"{name:<18}" + (f"within 1e-6 after {int(curve[within[0], 0])} steps, "
+                                      f"{int(curve[within[0], 1]):,} gradient-equivalents" if len(within) else
+                                      f"{curve[-1, 2] - lowest:.1e} above it after {int(curve[-1, 0]):,} steps"))
+    return lines
+
+
+def second_order_fit(axes=None):
+    """A decaying cosine, its four parameters found from 60 noisy points."""
+    rng, t = np.random.default_rng(0), np.linspace(0, 6, 60)
+    truth = (2.0, 0.4, 3.0, 0.5)
+
+    def curve(p, t=t):
+        return p[0] * np.exp(-p[1] * t) * np.cos(p[2] * t + p[3])
+    data = curve(truth) + 0.1 * rng.standard_normal(len(t))
+    found = {}
+    for where, start in (("near", (1.5, 0.2, 2.8, 0.3)), ("far", (0.5, 1.0, 2.0, 0.0))):
+        for name, given in (("Gauss-Newton", {"method": "gauss-newton"}), ("Levenberg-Marquardt", {"method": "lm"})):
+            p = Parameter(np.array(start))
+            with np.errstate(all="ignore"):
+                found[where, name] = optim.least_squares(lambda p=p: curve(p) - data, [p], max_iter=30, **given)
+    if axes is not None:
+        left, right = axes
+        left.plot(t, data, "o", color=FAINT, label="data")
+        for (key, result), style in zip(list(found.items())[2:], (STYLES[1], STYLES[0])):
+            left.plot(t, curve(result.x), **{**style, "marker": ""}, label=key[1])
+        left.set(xlabel="t", ylim=(-2.2, 3.2), title="a exp(−b t) cos(c t + d), from the far start")
+        left.legend(loc="upper right", fontsize=9)
+        styles = [{**STYLES[i], "ls": ls} for ls in ("-", ":") for i in (1, 0)]
+        for ((where, name), result), style in zip(found.items(), styles):
+            right.plot([h.loss for h in result.history], **style, label=f"{name}, {where}")
+        right.set(xlabel="iteration", yscale="log", ylim=(0.1, 3e3), title="Sum of squares / 2")
+        right.legend(loc="upper right", fontsize=9)
+    return [f"{where:<5} {name:<20} cost {r.cost:.4f} at the best point, {len(r.history)} Jacobians"
+            for (where, name), r in found.items()]
+
+
+def second_order_misbehaving():
+    """What minimize answers for losses that are not as it wants them. No picture."""
+    losses = {"NaN beyond 0": (lambda x: x - 4 * np.log(x), 9.0), "NaN at the start": (lambda x: np.sqrt(x), -1.0),
+              "a cliff at 1": (lambda x: np.where(x < 1, 1e6, 0) + (x - 0.9) ** 2, 3.0),
+              "without end": (lambda x: -x * x, 1.0), "a kink": (lambda x: np.abs(x - 2), 0.0),
+              "from a kink": (lambda x: np.abs(x), 0.0)}
+    lines = []
+    for name, (loss, start) in losses.items():
+        for method in ("L-BFGS-B", "Newton-CG"):
+            x = Parameter(np.array([start]))
+            with np.errstate(all="ignore"):
+                result = optim.minimize(lambda x=x, loss=loss: loss(x).sum(), [x], method)
+            ours = str(result.message) if str(result.message)[0].islower() else ""  # SciPy's own differ by its version
+            lines.append(f"{name:<17}{method:<10} {'success' if result.success else 'failed '}  x = {x.item():<9.4g}  "
+                         f"{ours}".rstrip())
+    return lines
+
+
+def second_order_spectrum():
+    """The Hessian of a small network on its way, drawn by viz.curvature."""
+    from minigrad import functional as F
+    from minigrad.viz import curvature
+    x, y = digits(200)
+    model = network(hidden=6)
+    params = list(model.parameters())
+
+    def loss():
+        return F.cross_entropy(model(x), y)
+    lines = []
+    for iterations in (0, 10, 60):
+        if iterations:
+            optim.minimize(loss, params, options={"maxiter": iterations - 10 * (iterations > 10)})
+        largest, smallest = optim.extreme_eigenvalues(loss, params)
+        density = optim.spectral_density(loss, params)
+        lines.append(f"after {iterations:>2} iterations: loss {loss().item():.4f}, eigenvalues from "
+                     f"{smallest.values[0]:.4f} to {largest.values[0]:.4f}, "
+                     f"{int((density.eigenvalues < -1e-6 * largest.values[0]).sum())} of {len(density.eigenvalues)} "
+                     "below zero")
+        if iterations == 10:
+            curvature.spectrum(loss, params, IMAGES / "second_order_spectrum.png", "64-6-10 after 10 iterations")
+    return lines
+
+
+def second_order_race():
+    """What minigrad compare --data digits --model mlp --hidden 32 draws, and its table."""
+    from minigrad import race
+    from minigrad.viz import race as pictures
+    runs = race.race(race.problem("digits", "mlp", 300, hidden=[32]), ["sgd", "momentum", "adam", "lbfgs", "newton-cg"])
+    pictures.losses(runs, IMAGES / "second_order_race.png")
+    return [line for line in race.table(runs).splitlines() if line]
+
+
+SECOND_ORDER = (second_order_newton, second_order_safeguards, second_order_memory, second_order_batches,
+                second_order_cost, second_order_fit)
+FOURTH = {"color": PURPLE, "marker": "D", "ls": (0, (3, 1, 1, 1))}
+
+
 def misprints():
+    pictures(MISPRINTS)
+
+
+def pictures(draws):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
     style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11,
              "lines.markersize": 4, "lines.linewidth": 1.4, "legend.frameon": True, "legend.framealpha": 0.9,
              "legend.edgecolor": "none", "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}
-    for draw in MISPRINTS:
+    for draw in draws:
         with pyplot.rc_context(style):
             figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.9), layout="constrained")
             lines = draw(axes)
@@ -276,5 +652,9 @@ def misprints():
 if __name__ == "__main__":
     if "misprints" in sys.argv[1:] or len(sys.argv) == 1:
         misprints()
+    if "second_order" in sys.argv[1:] or len(sys.argv) == 1:
+        pictures(SECOND_ORDER)
+        for only_prints in (second_order_misbehaving, second_order_spectrum, second_order_race):
+            print(only_prints.__name__, *only_prints(), sep="\n    ")
     if "chain_rule" in sys.argv[1:] or len(sys.argv) == 1:
         chain_rule()

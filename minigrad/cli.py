@@ -47,6 +47,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, optim
+from .naming import unknown
 
 __all__ = ["LEARNING_RATES", "main"]
 
@@ -54,7 +55,8 @@ LEARNING_RATES = {  # the best of a few on MNIST in five epochs of the one-cycle
     "sgd": 0.5, "momentum": 0.1, "nag": 0.1, "adagrad": 0.1, "rmsprop": 3e-3, "adadelta": 3.0, "adam": 5e-3}
 TRAIN = {"model": "mlp", "data": "auto", "optimizer": "adam", "lr": None, "epochs": None, "batch_size": None, "seed": 0,
          "schedule": "onecycle", "augment": None, "validation": 0.1}
-EPOCHS = {"mnist": {"mlp": 5, "cnn": 3}, "digits": {"mlp": 15, "cnn": 15}}
+EPOCHS = {"mnist": {"mlp": 5, "cnn": 3, "lenet5": 3, "resnet": 2},
+          "digits": {"mlp": 15, "cnn": 15, "lenet5": 15, "resnet": 8}}
 BATCH_SIZE = {"mnist": 128, "digits": 32}
 AUGMENT = {"mnist": 1, "digits": 0}
 SCHEDULES = ("constant", "linear", "cosine", "onecycle")
@@ -206,7 +208,9 @@ def _split(everything, settings):
 
 def _model(name, shape, classes):
     from . import models
-    size = {"channels": shape[0], "size": shape[1]} if name == "cnn" else {"in_features": math.prod(shape)}
+    if name not in EPOCHS["mnist"]:
+        raise ValueError(unknown("model", name, EPOCHS["mnist"], f"there are {', '.join(EPOCHS['mnist'])}"))
+    size = {"in_features": math.prod(shape)} if name == "mlp" else {"channels": shape[0], "size": shape[1]}
     return models.build(name, classes=classes, **size)
 
 
@@ -300,7 +304,7 @@ def _compare(options) -> int:
         raise ValueError(f"--data {options.data} and --function {options.function}: give one; --data trains a network "
                          "on samples, --function walks over two variables")
     if options.steps is not None:
-        raise ValueError(f"--steps {options.steps} is for --function: on --data all have the same --budget of gradients")
+        raise ValueError(f"--steps {options.steps} is for --function: on --data all have the same --budget")
     return _race(options, names(RACED), {**RACE, **{key: getattr(options, key) for key in given}})
 
 
@@ -313,7 +317,7 @@ def _race(options, names, settings):
     runs = race.race(problem, names, settings["budget"], seeds=settings["seeds"], tuning=settings["tuning"],
                      target=settings["target"])
     _say(f"\n{race.table(runs, settings['target'])}\n")
-    for note in race.notes(runs, settings["tuning"]):
+    for note in race.notes(runs, settings["tuning"], settings["target"]):
         _say(_wrapped(note))
     folder = Path(options.out or Path("runs") / f"compare-{problem.model}-{problem.data}")
     _say()
@@ -369,7 +373,8 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     about = "train a model on digits, and write it and pictures of the training to a folder"
     add = _command(commands, "train", _train, about)
     unset = argparse.SUPPRESS
-    add("--model", choices=("mlp", "cnn"), default=unset, help="default: mlp, 784-256-128-10; cnn: two convolutions")
+    add("--model", choices=tuple(EPOCHS["mnist"]), default=unset, help="default: mlp, 784-256-128-10; cnn: two "
+        "convolutions; lenet5, of 1998; resnet: eight layers and shortcuts")
     add("--data", choices=("auto", "mnist", "digits"), default=unset,
         help="default: auto, MNIST if it is here or can be downloaded, else scikit-learn's digits")
     add("--optimizer", type=_optimizer, default=unset, metavar="NAME",
@@ -390,7 +395,7 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add("model", metavar="MODEL", help="a file that minigrad train wrote")
     add("images", metavar="IMAGE", nargs="+", help=".png, .jpg, .npy, or test:17 for that image of the test set")
     add = _command(commands, "graph", _graph, "draw the graph of a model's loss")
-    add("--model", default="mlp", help="mlp, cnn, or a file that minigrad train wrote; default: mlp")
+    add("--model", default="mlp", help="mlp, cnn, lenet5, resnet, or a file that minigrad train wrote; default: mlp")
     add("--out", default="graph.svg", metavar="FILE", help=".svg, .png, .pdf or .dot; default: graph.svg")
     about = "race optimizers: over a function of two variables, or, with --data, on a network, full batch"
     add = _command(commands, "compare", _compare, about)
@@ -400,8 +405,8 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add("--data", metavar="NAME", help="digits, mnist, moons, spirals, circles, blobs or xor: not with --function")
     add("--optimizers", metavar="NAMES",
         help="with commas between: those of minigrad train --help, cocob, steepest-descent, conjugate-gradient, "
-             "barzilai-borwein, sgld; on data also the second order's, which need no rate: lbfgs, newton-cg (newton), "
-             "trust-ncg, and up to 3,000 weights trust-krylov, trust-exact, newton-exact, bfgs; cg; name:rate sets a "
+             "barzilai-borwein, sgld; with --data also lbfgs, newton-cg (newton), trust-ncg, cg, and for up to 3,000 "
+             "weights bfgs, trust-krylov, trust-exact, newton-exact, none of which has a rate; name:rate sets a "
              "learning rate, else the function's own is taken, or the best of 16 between 0.0001 and 10, as the table "
              f"then says; default: {COMPARED}; with --data {RACED}")
     add("--steps", type=_count, help="with --function, each of which has its own default")
@@ -420,7 +425,7 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
         help="the table says who was there after how many gradients; default: 0.001")
     add("--seeds", type=_count, default=unset, metavar="K",
         help="so many starts and drawings of samples: medians in the table, bands in the pictures; default: 1")
-    add("--seed", type=_seed, default=0, help="the first, of the data and start; of optimizers that add noise; default: 0")
+    add("--seed", type=_seed, default=0, help="of data, start and noise, or the first of them; default: 0")
     add("--dark", action="store_true", help="light on dark")
     add("--out", metavar="DIR", help="default: runs/compare-FUNCTION or runs/compare-MODEL-DATA")
     return parser
@@ -471,7 +476,6 @@ def _optimizer(text):
     try:
         return optim.by_name(text).__name__.lower()
     except ValueError as error:
-        from .viz.functions import unknown
         message = unknown("optimizer", text, _optimizers(), "minigrad train --help lists them")
         raise argparse.ArgumentTypeError(message) from error
 

@@ -8,12 +8,15 @@ beta or Dirichlet draw is no such function of its shape parameters and is left t
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from .tensor import Tensor
 
 __all__ = ["bernoulli", "cauchy", "default_generator", "exponential", "gumbel", "laplace", "logistic", "lognormal",
-           "manual_seed", "multivariate_normal", "normal", "rand", "randint", "randn", "randperm", "uniform", "weibull"]
+           "manual_seed", "multivariate_normal", "normal", "rand", "randint", "randn", "randperm", "seeded", "uniform",
+           "weibull"]
 
 Size = int | tuple[int, ...] | None
 Chance = np.random.Generator | None
@@ -38,6 +41,17 @@ def default_generator() -> np.random.Generator:
 
 
 # ---- without parameters ----
+@contextlib.contextmanager
+def seeded(seed: int):
+    """Within the block the default generator draws the numbers of this seed; afterwards it goes on as if it had not."""
+    chance = default_generator().bit_generator
+    before, chance.state = chance.state, np.random.default_rng(seed).bit_generator.state
+    try:
+        yield
+    finally:
+        chance.state = before
+
+
 def rand(*size: int, dtype=np.float32, generator: Chance = None) -> Tensor:
     """Uniform in [0, 1): ``rand(2, 3)``. dtype: float32 or float64."""
     return Tensor(np.asarray((generator or _default).random(_shape(size), dtype)))

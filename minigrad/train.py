@@ -204,8 +204,10 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     model.safetensors, and for all that ``resume`` needs, as last.safetensors. resume: that folder or file; what follows
     is what would have come without the pause, to the bit, up to ``epochs`` in total. metadata: for these files.
 
-    progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch;
-    one that returns True ends the training. Those with state_dict and load_state_dict are resumed too.
+    progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch,
+    as those of `minigrad.callbacks`; one that returns True ends the training. Those with state_dict and
+    load_state_dict are resumed too; one that is resumed ``stopped`` takes no further epoch. on_train_end(model,
+    history), where there is one, is called last, unless Ctrl-C or an error ended the training.
 
     Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
     history says ``interrupted``. Raises Diverged when the loss is NaN or infinite before a step, which is not taken; a
@@ -227,12 +229,15 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
     history, modes = run.history, [(m, m.training) for m in model.modules()]
     bar = Progress(progress, epochs, len(loader))
+    stopped = False
     if resume is not None:
         run.restore(Path(resume))
-        bar.say(f"resumed {run.where()}" if len(history) < epochs else f"{len(history)} of {epochs} epochs are done")
+        stopped = any(getattr(callback, "stopped", False) for callback in callbacks)
+        bar.say(f"stopped after {len(history)} epochs" if stopped else f"resumed {run.where()}"
+                if len(history) < epochs else f"{len(history)} of {epochs} epochs are done")
     try:
         with run.interruptible, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            while len(history) < epochs:
+            while len(history) < epochs and not stopped:
                 model.train()
                 run.epoch(bar)
                 measured = None, None
@@ -259,6 +264,10 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         if folder and not run.whole.broken:
             run.save(folder)
         bar.say(f"interrupted {run.where()}; the model keeps what it learnt")
+    else:
+        for callback in callbacks:
+            if hasattr(callback, "on_train_end"):
+                callback.on_train_end(model, history)
     finally:
         run.restore_lr()
         for m, mode in modes:
@@ -421,7 +430,8 @@ class _Run:
         if self.schedule is None:
             return
         now = [group["lr"] for group in self.rated]
-        self.lrs = [lr * (new / old) if new != old and old else lr for lr, new, old in zip(self.lrs, now, self.set_lrs)]
+        self.lrs = [lr if new == old else new if lr == old else lr * (new / old) if old else lr
+                    for lr, new, old in zip(self.lrs, now, self.set_lrs)]
         self.set_lrs = now
 
     def _set_lrs(self, lrs):
@@ -436,7 +446,7 @@ class _Run:
     # ---- across a pause ----
     def _generators(self):
         """Whatever draws during training: minigrad's generator, and those of the loader, transforms and layers."""
-        holders = [self.loader, *_transforms(self.loader.transform),
+        holders = [self.loader, getattr(self.loader, "sampler", None), *_transforms(self.loader.transform),
                    *_transforms(getattr(self.loader.dataset, "transform", None)), *self.model.modules()]
         held = [getattr(h, "generator", None) for h in holders]
         return list({id(g): g for g in [default_generator(), *held] if isinstance(g, np.random.Generator)}.values())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import checkpoint, cli, data, images, models, train
+from minigrad import checkpoint, cli, data, images, models, race, train
 from minigrad.cli import main
 from minigrad.viz import functions, theatre
 
@@ -167,7 +167,7 @@ def test_a_loss_that_explodes_is_an_error_of_one_line(here, capsys):
     (["predict", "none.safetensors", "test:0"], "there is no model file none.safetensors"),
     (["predict", "file", "test:0"], "ends in .safetensors or .npz"),
     (["graph", "--out", "g.gif"], "ends in .svg, .png, .pdf or .dot"),
-    (["graph", "--model", "resnet"], "no model called 'resnet'; there are mlp, cnn"),
+    (["graph", "--model", "vgg"], "no model called 'vgg'; there are mlp, cnn, lenet5, resnet"),
     (["compare", "--function", "hill"], "no function called 'hill'; there are bowl, saddle"),
     (["compare", "--optimizers", "sgd,nope"], "no optimizer called 'nope'; minigrad compare --help lists them"),
     (["compare", "--optimizers", "mirror-descent"], "MirrorDescent needs a start with x, y >= 0"),
@@ -175,6 +175,14 @@ def test_a_loss_that_explodes_is_an_error_of_one_line(here, capsys):
     (["compare", "--optimizers", "sgd:-1"], "lr must be finite and at least 0, got -1"),
     (["compare", "--optimizers", "fista"], "FISTA needs prox, which bowl does not have"),
     (["compare", "--steps", "1", "--out", "file/x"], "file/x/table.csv"),
+    (["compare", "--data", "digits", "--function", "bowl"], "--data digits and --function bowl: give one"),
+    (["compare", "--data", "digits", "--steps", "9"], "on --data all have the same --budget"),
+    (["compare", "--model", "cnn", "--seeds", "3"], "--model, --seeds: for a race on data, so name it: --data digits"),
+    (["compare", "--data", "digit"], "no data set called 'digit'; did you mean digits?"),
+    (["compare", "--data", "moons", "--model", "cnn"], "a cnn is for images, digits or mnist"),
+    (["compare", "--data", "moons", "--optimizers", "adamm"], "no optimizer called 'adamm'; did you mean adam"),
+    (["compare", "--data", "moons", "--optimizers", "exact"], "at most 3,000 weights, and this model has 33,922"),
+    (["compare", "--data", "moons", "--optimizers", "lbfgs", "--out", "file/x"], "file/x/table.csv"),
 ])
 def test_errors_are_one_line(here, capsys, arguments, message):
     (here / "file").write_text("in the way")
@@ -195,7 +203,9 @@ def test_a_damaged_run_is_told(here, capsys, run):
 @pytest.mark.parametrize("arguments", [["fly"], ["train", "--lr", "-1"], ["train", "--lr", "nan"],
                                        ["train", "--epochs", "0"], ["train", "--optimizer", "nope"],
                                        ["train", "--batch-size", "many"], ["train", "--validation", "1"], ["predict"],
-                                       ["compare", "--steps", "0"], ["compare", "--seed", "x"]])
+                                       ["compare", "--steps", "0"], ["compare", "--seed", "x"],
+                                       ["compare", "--hidden", "8,x"], ["compare", "--tuning", "0"],
+                                       ["compare", "--l2", "-1"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -323,6 +333,34 @@ def test_compare_is_the_lecture_by_default_and_works_without_matplotlib(here, ca
     out = capsys.readouterr().out
     assert "  left bounds\n" in out and "lr tuned, of 16 from 0.0001 to 10 by " in out
     assert max(map(len, out.splitlines())) <= 100 and len(out.splitlines()[0]) < 80
+
+
+def test_compare_on_data_is_a_full_batch_race(here, capsys):
+    pytest.importorskip("matplotlib")
+    given = {"data": "moons", "hidden": "8,4", "samples": 30, "optimizers": "adam, SGD:1,Newton", "budget": 20,
+             "tuning": 0.5, "seeds": 2, "seed": 3, "target": 0.5, "l2": 1e-3}
+    assert main(["compare", *(f"--{key}={value}" for key, value in given.items())]) == 0
+    out = capsys.readouterr().out
+    problem = race.problem("moons", "mlp", 30, hidden=(8, 4), l2=1e-3, seed=3)
+    assert out.startswith(problem.title.partition(" weights")[0])
+    runs = race.race(problem, ["adam", "sgd:1", "newton-cg"], 20, seeds=2, tuning=0.5, target=0.5)
+    rows = [[cells[0], *cells[2:9]] for cells in map(str.split, race.table(runs, 0.5).splitlines())]  # but the seconds
+    assert [[cells[0], *cells[2:9]] for cells in map(str.split, out.split("\n\n")[1].splitlines())] == rows
+    assert max(map(len, out.splitlines())) <= 80 and "lr tuned, of 16" in out and "SGD" in out
+    names = {p.name for p in (here / "runs/compare-mlp-moons").iterdir()}
+    assert names == {"table.csv", "series.csv", "loss.png", "gradient.png"}
+
+
+def test_compare_on_data_works_without_matplotlib(here, capsys, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["compare", "--data", "digits", "--model", "logistic", "--optimizers", "lbfgs", "--l2", "0.01",
+                 "--samples", "50", "--out", "c"]) == 0
+    out = capsys.readouterr().out
+    assert "digits, 50 samples: logistic, 650 weights in float64, L2 0.01, full batch; budget 400" in out.replace(
+        "\n ", "")
+    assert 'pip install "minigrad[plot]"' in out and "written to c: series.csv table.csv" in out
+    assert "L-BFGS converged after " in out
 
 
 # ---- graph, and the program itself ----

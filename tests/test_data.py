@@ -361,6 +361,141 @@ def test_download_without_pooch_names_the_extra(tiny, tmp_path, monkeypatch):
     assert len(data.MNIST(root=tiny)) == 6
 
 
+# --- Fashion-MNIST, CIFAR-10, text ---
+
+
+@pytest.fixture
+def fashion(tiny, monkeypatch):
+    """A miniature Fashion-MNIST: MNIST's names, other content."""
+    folder = tiny.parent / "fashion-mnist"
+    folder.mkdir()
+    for path in tiny.iterdir():
+        array = data.read_idx(path)
+        content = gzip.compress(idx_bytes(255 - array if array.ndim == 3 else array), mtime=0)
+        write(folder / path.name, content)
+        monkeypatch.setitem(datasets.FASHION_MNIST_SHA256, path.name, sha256(content))
+    return folder
+
+
+def test_fashion_mnist_from_root(fashion):
+    train, test = data.FashionMNIST(root=fashion), data.FashionMNIST(train=False, root=fashion)
+    assert (train.x.dtype, train.x.shape, train.y.dtype) == (np.float32, (6, 1, 28, 28), np.int64) and len(test) == 3
+    assert train.name == "FashionMNIST" and len(train.classes) == 10 and train.classes[9] == "ankle boot"
+    assert train.x.max() == 1 and data.FashionMNIST(root=fashion, transform=data.Flatten())[:2][0].shape == (2, 784)
+
+
+def test_fashion_mnist_and_mnist_share_names_but_not_a_folder(fashion, tiny, tmp_path, monkeypatch):
+    together = tmp_path / "all"
+    (together / "fashion-mnist").mkdir(parents=True)
+    for path in tiny.iterdir():
+        (together / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("MINIGRAD_DATA", str(together))
+    with pytest.raises(data.DatasetNotAvailable, match="MINIGRAD_DATA to one with it in its fashion-mnist"):
+        data.FashionMNIST(download=False, cache=tmp_path / "cache")
+    for path in fashion.iterdir():
+        (together / "fashion-mnist" / path.name).write_bytes(path.read_bytes())
+    np.testing.assert_allclose(data.load("fashion-mnist").x, 1 - data.load("mnist").x, atol=1e-7)
+    with pytest.raises(data.CorruptFileError, match="another file"):
+        data.FashionMNIST(root=tiny)
+
+
+def test_fashion_mnist_has_its_own_cache(fashion, monkeypatch, tmp_path):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "home" / name)
+    assert len(data.FashionMNIST(mirrors=[fashion.as_uri()])) == 6
+    assert len(list((tmp_path / "home" / "minigrad" / "fashion-mnist").iterdir())) == 2
+    assert len(data.FashionMNIST(download=False)) == 6
+
+
+def cifar_bytes(n, seed):
+    records = np.random.default_rng(seed).integers(0, 256, (n, 3073)).astype("u1")
+    records[:, 0] %= 10
+    return records
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    monkeypatch.delenv("MINIGRAD_DATA", raising=False)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    for i in range(1, 6):
+        write(folder / f"data_batch_{i}.bin", cifar_bytes(2, i).tobytes())
+    write(folder / "test_batch.bin", cifar_bytes(3, 0).tobytes())
+    return folder
+
+
+def test_cifar10_records(cifar, monkeypatch):
+    train, test = data.CIFAR10(root=cifar), data.CIFAR10(train=False, root=cifar.parent)
+    assert (train.x.dtype, train.x.shape, train.y.dtype) == (np.float32, (10, 3, 32, 32), np.int64)
+    raw = cifar_bytes(2, 3)
+    assert train.y[4:6].tolist() == raw[:, 0].tolist() and train.classes[int(train.y[0])]
+    for channel, row, column in ((0, 0, 0), (1, 2, 5), (2, 31, 31)):
+        assert train.x[5, channel, row, column] == np.float32(raw[1, 1 + 1024 * channel + 32 * row + column] / 255)
+    assert len(test) == 3 and not test.train and len(test.classes) == 10 and test.classes[6] == "frog"
+    monkeypatch.setenv("MINIGRAD_DATA", str(cifar.parent))
+    np.testing.assert_array_equal(data.load("cifar-10", train=False, transform=data.Flatten())[:][0].shape, (3, 3072))
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "0 bytes are not whole records of 3,073"), (b"x" * 3074, "3,074 bytes are not whole"),
+    (b"\x0b" + bytes(3072), r"a label of 11, not 0\.\.9"),
+])
+def test_cifar10_refuses(cifar, content, message):
+    write(cifar / "test_batch.bin", content)
+    with pytest.raises(data.CorruptFileError, match=f"test_batch.bin: {message}"):
+        data.CIFAR10(train=False, root=cifar)
+
+
+def test_cifar10_not_there(cifar, tmp_path):
+    (cifar / "data_batch_4.bin").unlink()
+    with pytest.raises(data.DatasetNotAvailable, match=r"cifar-10-batches-bin lacks data_batch_4\.bin"):
+        data.CIFAR10(root=cifar)
+    with pytest.raises(data.DatasetNotAvailable, match=r"looked in .*nowhere.*\n.*cifar-10-binary\.tar\.gz"):
+        data.CIFAR10(root=tmp_path / "nowhere")
+    with pytest.raises(TypeError, match="root="):
+        data.CIFAR10("folder")
+
+
+def test_char_text():
+    text = data.CharText("hello world", length=4)
+    assert text.vocabulary == tuple(" dehlorw") == text.classes and len(text) == 7
+    x, y = text[2]
+    assert text.decode(x) == "llo " and text.decode(y) == "lo w" and x.dtype == y.dtype == np.int64
+    for x, y in (text[i] for i in range(len(text))):
+        np.testing.assert_array_equal(x[1:], y[:-1])
+    assert text.decode(text.encode("world")) == "world"
+    assert np.shares_memory(text.x, text.y)  # not a copy of the text for each character of a window
+    apart = data.CharText("hello world", length=3, step=3)
+    assert [text.decode(x) for x, _ in (apart[i] for i in range(len(apart)))] == ["hel", "lo ", "wor"]
+    more = data.CharText("dello", length=2, vocabulary=text.vocabulary)
+    assert more.x.max() < 8 and text.decode(more.x[0]) == "de"
+    batch, _ = next(iter(data.DataLoader(text, 3, shuffle=True)))
+    assert batch.shape == (3, 4)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("abc", 3), "3 characters is too short for windows of 3"), (("abc", 0), "length=0, step=1"),
+    (("abc", 1, 0), "length=1, step=0"), (("abcd", 2, 1, "abc"), "not in the vocabulary: 'd'"),
+    (("abcd", 2, 1, ["ab", "c"]), "different single characters"),
+    (("ab", 1, 1, "aab"), "different single characters"),
+])
+def test_char_text_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        data.CharText(*arguments)
+
+
+def test_sine():
+    made = data.sine(101, noise=0)
+    assert made.x.shape == made.y.shape == (101, 1) and made.x.dtype == made.y.dtype == np.float32
+    np.testing.assert_allclose(made.y, np.sin(made.x), atol=1e-6)
+    np.testing.assert_allclose(made.x[[0, 50, 100], 0], [-np.pi, 0, np.pi], atol=1e-6)
+    noisy = data.sine(20_000, noise=0.3, seed=0)
+    np.testing.assert_allclose((noisy.y - np.sin(noisy.x)).std(), 0.3, rtol=0.03)
+    np.testing.assert_array_equal(noisy.y, data.sine(20_000, 0.3, generator=np.random.default_rng(0)).y)
+    with pytest.raises(ValueError, match="noise"):
+        data.sine(noise=-1)
+
+
 # --- real MNIST ---
 
 
@@ -426,7 +561,7 @@ def test_load_auto_without_pooch(tiny, monkeypatch, capsys):
 
 
 def test_load_names():
-    with pytest.raises(ValueError, match="unknown dataset 'cifar'; known are auto, mnist, digits"):
+    with pytest.raises(ValueError, match="unknown dataset 'cifar'; known are auto, mnist, fashion-mnist, cifar-10"):
         data.load("cifar")
 
 
@@ -700,6 +835,40 @@ def test_loader_refuses_datasets_and_generators():
         data.DataLoader(numbered(), generator=0)
 
 
+def test_loader_sampler_decides():
+    loader = data.DataLoader(numbered(), 2, sampler=[9, 0, 0, 3, 7])
+    assert labels(loader) == [[9, 0], [0, 3], [7]] and len(loader) == 3
+    assert labels(data.DataLoader(numbered(), 2, drop_last=True, sampler=range(5))) == [[0, 1], [2, 3]]
+    assert labels(data.DataLoader(numbered(), None, sampler=range(3, 7))) == [[3, 4, 5, 6]]
+    for sampler, message in ((iter([1]), "needs a length"), ([], "needs a length"),
+                             ([0, 10], r"in 0\.\.9; got 2 in 0\.\.10")):
+        with pytest.raises(ValueError, match=message):
+            labels(data.DataLoader(numbered(), 2, sampler=sampler))
+    with pytest.raises(ValueError, match="no shuffle beside it"):
+        data.DataLoader(numbered(), 2, shuffle=True, sampler=[1])
+
+
+def test_weighted_sampler():
+    weights = np.array([1, 0, 3, 6])
+    sampler = data.WeightedSampler(weights, 20_000, generator=np.random.default_rng(0))
+    assert len(sampler) == 20_000
+    np.testing.assert_allclose(np.bincount(list(sampler), minlength=4) / 20_000, weights / 10, atol=0.02)
+    assert list(sampler) != list(sampler)
+    assert sorted(data.WeightedSampler(weights, 3, replace=False)) == [0, 2, 3]
+    manual_seed(4)
+    first = list(data.WeightedSampler(weights, 9))
+    manual_seed(4)
+    assert list(data.WeightedSampler(weights, 9)) == first
+    y = np.array([0] * 90 + [1] * 10)
+    loader = data.DataLoader((y, y), 1000, sampler=data.WeightedSampler(1 / np.bincount(y)[y], 1000))
+    assert 400 < sum(map(sum, labels(loader))) < 600
+    for arguments, message in ((([1, -1], 2), "not negative"), (([0, 0], 2), "one positive"),
+                               (([[1.0]], 1), r"\(1, 1\)"), (([1, 0], 2, False), "cannot draw 2 of 1 rows"),
+                               (([1], 0), "cannot draw 0")):
+        with pytest.raises(ValueError, match=message):
+            data.WeightedSampler(*arguments)
+
+
 # --- transforms ---
 
 
@@ -822,7 +991,7 @@ def test_scalers_by_hand():
     standard = data.StandardScaler().fit(x)
     assert standard.offset_.tolist() == [2, 5] and standard.scale_.tolist() == [1, 1]
     assert standard(x).tolist() == [[-1, 0], [1, 0]] and standard(x).dtype == np.float32
-    assert data.MinMaxScaler((-1, 1)).fit(x)(np.array([[2, 5], [5, 6]])).tolist() == [[0, -1], [3, 0]]
+    assert data.MinMaxScaler((-1, 1)).fit(x)(np.array([[2, 5], [5, 6]])).tolist() == [[0, -1], [3, 1]]
 
 
 @pytest.mark.parametrize("scaler", [data.StandardScaler(1), data.MinMaxScaler(), data.MinMaxScaler((-3, 2.5))])

@@ -15,6 +15,8 @@ PROMISES = {
     "03_mnist_mlp": "epoch 2  loss",
     "04_mnist_cnn": "most often taken for another",
     "05_optimizers": "conjugate gradients, step 2: [0. 0.]",
+    "06_newton_rosenbrock": "is the saddle",
+    "07_full_batch_race": "L-BFGS by hand: loss ",
 }
 
 

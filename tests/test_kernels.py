@@ -17,7 +17,8 @@ from minigrad.optim.optimizer import WORTH, Optimizer
 
 numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs Numba, the extra fast")
 ELEMENTWISE = [c for _, c in sorted(vars(optim).items()) if inspect.isclass(c) and issubclass(c, Optimizer)
-               and c.elementwise and not c.needs_graph and isinstance(inspect.getattr_static(c, "update", None), staticmethod)]
+               and c.elementwise and not c.needs_graph
+               and isinstance(inspect.getattr_static(c, "update", None), staticmethod)]
 SWITCHES = {"SGD": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True, "dampening": 0}, {"weight_decay": 0.1}],
             "Adam": [{"amsgrad": True}, {"weight_decay": 0.1, "decoupled_weight_decay": True},
                      {"maximize": True, "epsilon_hat": True}],

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from references.layers import AREAS, cases, compare, file_of
+from references.layers import AREAS, cases, compare, read
 
 ALL = {f"{area}: {case.name}": (area, case) for area in AREAS for case in cases(area)}
 
 
 @pytest.fixture(scope="module")
 def recorded():
-    found: dict = {}
-    for area in AREAS:
-        with np.load(file_of(area), allow_pickle=False) as file:
-            for key in file.files:
-                name, _, what = key.partition("|")
-                if what:
-                    found.setdefault((area, name), {})[what] = file[key]
-    return found
+    return {(area, name): found for area in AREAS for name, found in read(area).items()}
 
 
 def test_every_case_is_recorded(recorded):

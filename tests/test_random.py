@@ -29,7 +29,7 @@ CASES = {  # name -> parameters
 
 
 def test_every_draw_has_a_case():
-    others = {"manual_seed", "default_generator", "rand", "randn", "randint", "randperm", "bernoulli"}
+    others = {"manual_seed", "default_generator", "rand", "randn", "randint", "randperm", "bernoulli", "seeded"}
     assert set(CASES) == set(random.__all__) - others
 
 
@@ -204,3 +204,13 @@ def test_bernoulli_has_no_gradient():
 def test_errors_say_what_was_wrong(call, message):
     with pytest.raises((ValueError, TypeError, np.linalg.LinAlgError), match=message):
         call()
+
+
+def test_seeded_leaves_the_default_generator_as_it_was():
+    random.manual_seed(3)
+    before = random.rand(2).data
+    random.manual_seed(3)
+    with random.seeded(7):
+        inside = random.rand(2).data
+    np.testing.assert_array_equal(random.rand(2).data, before)
+    np.testing.assert_array_equal(inside, np.random.default_rng(7).random(2, np.float32))

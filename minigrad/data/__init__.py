@@ -1,36 +1,64 @@
 """Datasets, batches, and the transforms between them. Only NumPy is imported here; the extra ``data`` on first use."""
 
-from minigrad.data.datasets import MNIST, ArrayDataset, digits, load, random_split
+from minigrad.data.datasets import CIFAR10, MNIST, ArrayDataset, CharText, FashionMNIST, digits, load, random_split
 from minigrad.data.files import CorruptFileError, DatasetNotAvailable, fetch, read_idx
-from minigrad.data.loader import DataLoader
-from minigrad.data.toys import blobs, circles, moons, spiral, xor
+from minigrad.data.loader import DataLoader, WeightedSampler
+from minigrad.data.toys import blobs, circles, moons, sine, spiral, xor
 from minigrad.data.transforms import (
+    PCA,
+    ZCA,
     AddNoise,
+    CenterCrop,
     Compose,
     Flatten,
+    MaxAbsScaler,
+    MinMax,
     MinMaxScaler,
     Normalize,
+    Normalizer,
     OneHot,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomRotate,
     RandomTranslate,
+    RandomVerticalFlip,
+    Resize,
+    RobustScaler,
     StandardScaler,
     ToFloat,
 )
 
 __all__ = [
+    "CIFAR10",
     "MNIST",
+    "PCA",
+    "ZCA",
     "AddNoise",
     "ArrayDataset",
+    "CenterCrop",
+    "CharText",
     "Compose",
     "CorruptFileError",
     "DataLoader",
     "DatasetNotAvailable",
+    "FashionMNIST",
     "Flatten",
+    "MaxAbsScaler",
+    "MinMax",
     "MinMaxScaler",
     "Normalize",
+    "Normalizer",
     "OneHot",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomRotate",
     "RandomTranslate",
+    "RandomVerticalFlip",
+    "Resize",
+    "RobustScaler",
     "StandardScaler",
     "ToFloat",
+    "WeightedSampler",
     "blobs",
     "circles",
     "digits",
@@ -39,6 +67,7 @@ __all__ = [
     "moons",
     "random_split",
     "read_idx",
+    "sine",
     "spiral",
     "xor",
 ]

@@ -153,24 +153,28 @@ def find(
     mirrors: Sequence[str],
     download: bool = True,
     timeout: float = 10.0,
+    subfolder: str = "",
 ) -> Path:
     """The path of file ``name``, from ``root``, ``$MINIGRAD_DATA``, ``cache`` or a mirror, with this SHA-256.
 
-    ``cache=None`` is ``minigrad/mnist`` in the user's cache folder. A download goes into ``root`` if given, else into
-    the cache. A corrupt file in the cache is downloaded again; elsewhere, or without ``download``, it raises
+    ``cache=None`` is ``minigrad/<subfolder>`` in the user's cache folder, by default of mnist. ``subfolder`` is where
+    the file lies in ``$MINIGRAD_DATA``, for names that several datasets share. A download goes into ``root`` if given,
+    else into the cache. A corrupt file in the cache is downloaded again; elsewhere, or without ``download``, it raises
     CorruptFileError. Otherwise as :func:`fetch`.
     """
     environment = os.environ.get("MINIGRAD_DATA")
-    for folder in filter(None, (root, environment)):
+    for folder in filter(None, (root, environment and Path(environment) / subfolder)):
         path = Path(folder).expanduser() / name
         if path.is_file():
             _check_sha256(path, sha256, "replace it, or remove it to have another copy found or downloaded")
             return path
 
     advice = f"set MINIGRAD_DATA (or pass root=) to a folder that holds {name}"
+    if subfolder:
+        advice = f"pass root=, a folder that holds {name}, or set MINIGRAD_DATA to one with it in its {subfolder}"
     if cache is None:
         pooch = import_extra("pooch", f"finding or downloading {name}", f", or {advice}")
-        cache = Path(pooch.os_cache("minigrad")) / "mnist"
+        cache = Path(pooch.os_cache("minigrad")) / (subfolder or "mnist")
     cached = Path(cache).expanduser() / name
     if cached.is_file():
         try:

@@ -1,4 +1,4 @@
-"""Toy sets made from formulas: float32 points (n, 2) and int64 labels (n,), the classes taking turns.
+"""Toy sets made from formulas: float32 points (n, 2) and int64 labels (n,), the classes taking turns; a sine curve.
 
 ``noise`` is the standard deviation of what is added. Random numbers come from ``seed`` or ``generator``, else from
 minigrad's default generator.
@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.data.datasets import ArrayDataset
 from minigrad.random import default_generator
 
-__all__ = ["blobs", "circles", "moons", "spiral", "xor"]
+__all__ = ["blobs", "circles", "moons", "sine", "spiral", "xor"]
 
 
 def xor(
@@ -78,6 +78,16 @@ def blobs(
     y = np.arange(n) % classes
     t = 2 * np.pi * y / classes
     return _toy("blobs", classes, 4 * np.cos(t), 4 * np.sin(t), y, noise * rng.standard_normal((n, 2)))
+
+
+def sine(
+    n: int = 200, noise: float = 0.1, seed: int | None = None, generator: np.random.Generator | None = None
+) -> ArrayDataset:
+    """``x`` (n, 1) in even steps from -pi to pi, ``y = sin(x) + noise N(0, 1)`` (n, 1), both float32: a regression."""
+    rng = _checked("sine", n, 1, noise, seed, generator)
+    x = np.linspace(-np.pi, np.pi, n)[:, None]
+    y = np.sin(x) + noise * rng.standard_normal((n, 1))
+    return ArrayDataset(x.astype(np.float32), y.astype(np.float32), name="sine")
 
 
 def _checked(

@@ -160,7 +160,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Tensor:
     """(left, right) of the last axis, then of the one before, and so on: PyTorch's order. Negative ones take away.
 
-    mode: constant, reflect, replicate or circular; np.pad's reflect, edge and wrap.
+    mode: constant, reflect (by less than the axis has), replicate or circular; np.pad's reflect, edge and wrap.
     """
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if mode not in modes or len(pad) % 2 or len(pad) > 2 * input.ndim:
@@ -170,4 +170,8 @@ def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant", value: floa
     if min(pad, default=0) < 0:
         input = input[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(input.shape, pairs))]
         pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
+    limit = {"reflect": 1, "circular": 0}.get(mode)
+    if limit is not None and any(max(p) > max(n - limit, 0) for n, p in zip(input.shape, pairs)):
+        raise ValueError(f"pad: pad={pad!r} with mode={mode!r} must be {'less than' if limit else 'at most'} the axis "
+                         f"it pads, of input {input.shape}")
     return np.pad(input, pairs, modes[mode], **({"constant_values": value} if mode == "constant" else {}))

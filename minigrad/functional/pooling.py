@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import primitives
+from ..derivatives.indexing import add_along_axis
 from ..random import default_generator
 from ..tensor import Tensor, _plain
 from .conv import Size, _check_fits, _check_images, _ints, _padding, _positive
@@ -254,10 +255,11 @@ def _max_unpool(name, n, input, indices, kernel_size, stride, padding, output_si
         raise ValueError(f"{name}: indices {index.shape} from {index.min(initial=0)} to {index.max(initial=0)} must "
                          f"have the input's shape {input.shape} and lie in 0..{total - 1}, for images {tuple(size)}")
     lead, count = input.shape[:2], math.prod(input.shape[2:])
-    source = np.full((*lead, total), -1)  # of every pixel: which input goes there, the last one if there are several
-    np.put_along_axis(source, index.reshape(*lead, count), np.arange(count), -1)
-    taken = np.take_along_axis(input.reshape(*lead, count), np.maximum(source, 0), -1)
-    return np.where(source < 0, 0, taken).reshape(*lead, *size)
+    index, order = index.reshape(*lead, count), np.arange(count)
+    last = np.zeros((*lead, total), np.intp)  # of every pixel: which input comes there, the last if there are several
+    np.put_along_axis(last, index, order, -1)
+    values = np.where(np.take_along_axis(last, index, -1) == order, input.reshape(*lead, count), 0)
+    return add_along_axis(values, index, axis=-1, n=total).reshape(*lead, *size)
 
 
 def max_unpool1d(input: Tensor, indices, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
@@ -291,6 +293,8 @@ def _fractional(name, n, x, kernel_size, output_size, output_ratio, return_indic
         raise ValueError(f"{name}: sequence is None, 'pseudorandom' or 'random', not {sequence!r}")
     if (kernel_size is None) != (sequence is not None):
         raise ValueError(f"{name}: give kernel_size, or, for Graham's regions, kernel_size=None and a sequence")
+    if sequence == "random" and samples is not None:
+        raise ValueError(f"{name}: sequence='random' shuffles with the generator and takes no _random_samples")
     kernel = (1 + overlapping,) * n if sequence else _positive(kernel_size, "kernel_size", n)
     if any(m + k - 1 > s for m, k, s in zip(out, kernel, size)):
         raise ValueError(f"{name}: {out} windows of {kernel} pixels, each further on, do not fit into input {x.shape}")
@@ -366,7 +370,7 @@ def _largest_of(x, places):
         if best is None:
             best, index = here, at
         else:
-            more = (here > best) | (np.isnan(here) & ~np.isnan(best))
+            more = ~(here <= best) & (best == best)  # NaN is the largest
             best, index = np.where(more, here, best), np.where(more, at, index)
     shape = (*lead, *(p.shape[2] for p in places))
     return np.take_along_axis(flat, index, -1).reshape(*shape), index.reshape(shape)

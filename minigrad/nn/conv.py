@@ -13,7 +13,7 @@ from . import init
 from .module import Module
 
 
-class _Conv(Module):
+class _Kernels(Module):
     n: int  # spatial axes
     transposed = False
 
@@ -30,7 +30,8 @@ class _Conv(Module):
             raise ValueError(f"{name}: padding_mode is 'zeros', 'reflect', 'replicate' or 'circular', not "
                              f"{padding_mode!r}")
         kernel = _positive(kernel_size, "kernel_size", self.n)
-        _padding(padding, kernel, _positive(stride, "stride", self.n), _positive(dilation, "dilation", self.n))
+        _positive(stride, "stride", self.n)
+        _padding(padding, kernel, (1,) * self.n, _positive(dilation, "dilation", self.n))
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.padding_mode = padding_mode
@@ -57,18 +58,20 @@ class _Conv(Module):
         return text + ("" if self.bias is not None else ", bias=False")
 
 
-class Conv1d(_Conv):
-    """`Conv2d` of sequences: (N, in_channels, L) -> (N, out_channels, L')."""
-
-    n = 1
-
+class _Conv(_Kernels):
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
                  groups: int = 1, bias: bool = True, padding_mode: str = "zeros", dtype=np.float32, generator=None):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
                          dtype, generator)
 
 
-class Conv2d(Conv1d):
+class Conv1d(_Conv):
+    """`Conv2d` of sequences: (N, in_channels, L) -> (N, out_channels, L')."""
+
+    n = 1
+
+
+class Conv2d(_Conv):
     """Cross-correlation with learnt kernels: (N, in_channels, H, W) -> (N, out_channels, H', W'), PyTorch's Conv2d.
 
     weight: (out_channels, in_channels / groups, kH, kW). padding: int, pair, 'same' (stride 1 only; Keras has it for
@@ -79,17 +82,14 @@ class Conv2d(Conv1d):
     n = 2
 
 
-class Conv3d(Conv1d):
+class Conv3d(_Conv):
     """`Conv2d` of volumes: (N, in_channels, D, H, W) -> (N, out_channels, D', H', W')."""
 
     n = 3
 
 
 # ---- transposed ----
-class ConvTranspose1d(_Conv):
-    """`ConvTranspose2d` of sequences: (N, in_channels, L) -> (N, out_channels, L')."""
-
-    n = 1
+class _ConvTranspose(_Kernels):
     transposed = True
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, output_padding=0,
@@ -117,7 +117,13 @@ class ConvTranspose1d(_Conv):
         return conv(x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
 
-class ConvTranspose2d(ConvTranspose1d):
+class ConvTranspose1d(_ConvTranspose):
+    """`ConvTranspose2d` of sequences: (N, in_channels, L) -> (N, out_channels, L')."""
+
+    n = 1
+
+
+class ConvTranspose2d(_ConvTranspose):
     """The adjoint of a `Conv2d` from out_channels to in_channels, plus a bias: (N, in, H, W) -> (N, out, H', W').
 
     H' = (H - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1. weight: (in_channels, out_channels /
@@ -127,18 +133,14 @@ class ConvTranspose2d(ConvTranspose1d):
     n = 2
 
 
-class ConvTranspose3d(ConvTranspose1d):
+class ConvTranspose3d(_ConvTranspose):
     """`ConvTranspose2d` of volumes: (N, in_channels, D, H, W) -> (N, out_channels, D', H', W')."""
 
     n = 3
 
 
 # ---- per channel ----
-class DepthwiseConv1d(_Conv):
-    """`DepthwiseConv2d` of sequences (N, in_channels, L)."""
-
-    n = 1
-
+class _DepthwiseConv(_Kernels):
     def __init__(self, in_channels: int, kernel_size, stride=1, padding=0, depth_multiplier: int = 1, dilation=1,
                  bias: bool = True, padding_mode: str = "zeros", dtype=np.float32, generator=None):
         self.depth_multiplier = depth_multiplier
@@ -146,8 +148,14 @@ class DepthwiseConv1d(_Conv):
                          in_channels, bias, padding_mode, dtype, generator)
 
 
-class DepthwiseConv2d(DepthwiseConv1d):
-    """Each channel by itself, with depth_multiplier kernels: a `Conv2d` with groups=in_channels. Keras' DepthwiseConv2D.
+class DepthwiseConv1d(_DepthwiseConv):
+    """`DepthwiseConv2d` of sequences (N, in_channels, L)."""
+
+    n = 1
+
+
+class DepthwiseConv2d(_DepthwiseConv):
+    """Each channel by itself, with depth_multiplier kernels: a `Conv2d` with groups=in_channels, as Keras'.
 
     (N, C, H, W) -> (N, C m, H', W'), channel c m + j by kernel j of channel c. weight: (C m, 1, kH, kW); Keras' is
     (kH, kW, C, m).
@@ -156,11 +164,7 @@ class DepthwiseConv2d(DepthwiseConv1d):
     n = 2
 
 
-class SeparableConv1d(Module):
-    """`SeparableConv2d` of sequences (N, in_channels, L)."""
-
-    parts = (DepthwiseConv1d, Conv1d)
-
+class _SeparableConv(Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
                  depth_multiplier: int = 1, dilation=1, bias: bool = True, padding_mode: str = "zeros",
                  dtype=np.float32, generator=None):
@@ -174,7 +178,13 @@ class SeparableConv1d(Module):
         return self.pointwise(self.depthwise(x))
 
 
-class SeparableConv2d(SeparableConv1d):
+class SeparableConv1d(_SeparableConv):
+    """`SeparableConv2d` of sequences (N, in_channels, L)."""
+
+    parts = (DepthwiseConv1d, Conv1d)
+
+
+class SeparableConv2d(_SeparableConv):
     """Each channel by itself, then a 1x1 convolution that mixes them: Keras' SeparableConv2D. Chollet 2017.
 
     A `DepthwiseConv2d` without bias, ``depthwise``, and a `Conv2d` with one, ``pointwise``: kH kW C m + C m O weights
@@ -185,17 +195,14 @@ class SeparableConv2d(SeparableConv1d):
 
 
 # ---- weights of their own at every place ----
-class LocallyConnected1d(Module):
-    """`LocallyConnected2d` of sequences of length input_size."""
-
-    n = 1
-
+class _LocallyConnected(Module):
     def __init__(self, in_channels: int, out_channels: int, input_size, kernel_size, stride=1, padding=0, dilation=1,
                  bias: bool = True, dtype=np.float32, generator=None):
         kernel, size = _positive(kernel_size, "kernel_size", self.n), _positive(input_size, "input_size", self.n)
         steps, spread = _positive(stride, "stride", self.n), _positive(dilation, "dilation", self.n)
         pairs = _padding(padding, kernel, steps, spread)
-        out = tuple((m + sum(p) - d * (k - 1) - 1) // s + 1 for m, p, d, k, s in zip(size, pairs, spread, kernel, steps))
+        out = tuple((m + sum(p) - d * (k - 1) - 1) // s + 1
+                    for m, p, d, k, s in zip(size, pairs, spread, kernel, steps))
         if min(out) < 1:
             raise ValueError(f"{type(self).__name__}: kernel {kernel} does not fit into {size} with padding {padding}")
         self.in_channels, self.out_channels, self.input_size, self.kernel_size = in_channels, out_channels, size, kernel
@@ -213,7 +220,13 @@ class LocallyConnected1d(Module):
         return f"{self.in_channels}, {self.out_channels}, {self.input_size}, kernel_size={self.kernel_size}"
 
 
-class LocallyConnected2d(LocallyConnected1d):
+class LocallyConnected1d(_LocallyConnected):
+    """`LocallyConnected2d` of sequences of length input_size."""
+
+    n = 1
+
+
+class LocallyConnected2d(_LocallyConnected):
     """A `Conv2d` that shares no weights, for images of input_size: Keras 2's LocallyConnected2D.
 
     weight: (out_channels, in_channels, kH, kW, H', W'), bias (out_channels, H', W'); starts as Conv2d.

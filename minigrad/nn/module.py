@@ -28,9 +28,24 @@ class Module(Hooks):
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args, **kwargs):
-        if self._pre_hooks or self._post_hooks or self._backward_hooks:
-            return self._call_hooked(args, kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            if self._pre_hooks or self._post_hooks or self._backward_hooks:
+                return self._call_hooked(args, kwargs)
+            return self.forward(*args, **kwargs)
+        except (ValueError, TypeError, IndexError) as error:
+            self._blame(error, args)
+            raise
+
+    def _blame(self, error, args):
+        """Let the message say in which layer it happened: every module on the way out knows a longer name."""
+        if not hasattr(error, "raised_in"):
+            if len(error.args) != 1 or not isinstance(error.args[0], str):
+                return
+            given = ", ".join(f"{x.dtype} {x.shape}" for x in args if hasattr(x, "shape") and hasattr(x, "dtype"))
+            error.raised_in = self, error.args[0] + (f" [its input: {given}]" if given else "")
+        layer, text = error.raised_in
+        path = next((name for name, m in self.named_modules() if m is layer), "")
+        error.args = (f"in {path} ({type(layer).__name__}): {text}" if path else f"in {type(layer).__name__}: {text}",)
 
     # ---- the walk ----
     def _walk(self, prefix="") -> Iterator[tuple[str, object]]:
@@ -83,6 +98,8 @@ class Module(Hooks):
         Raises ValueError naming what is missing, unexpected or of another shape, and then changes nothing.
         strict=False ignores missing and unexpected names, not shapes.
         """
+        for name, module in self.named_modules():
+            module._infer_from(state, f"{name}." if name else "")
         mine = {n: v for n, v in self._walk() if not isinstance(v, Module)}
         missing = [n for n in mine if n not in state]
         unexpected = [n for n in state if n not in mine]
@@ -102,6 +119,9 @@ class Module(Hooks):
                 else:
                     value[...] = new
                     changed(value)
+
+    def _infer_from(self, state, prefix):
+        """Take sizes that are not known yet from a state that is about to be loaded."""
 
     # ---- switches ----
     def train(self, mode: bool = True) -> Module:

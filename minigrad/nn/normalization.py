@@ -8,7 +8,6 @@ from .. import functional as F
 from ..tensor import Parameter
 from .module import Module
 
-
 SPACE = ("", ", L", ", H, W", ", D, H, W")
 
 
@@ -74,7 +73,7 @@ class _InstanceNorm(_BatchNorm):
             sample = f"{self.num_features}{SPACE[n - 2]}"
             raise ValueError(f"{type(self).__name__}: input {x.shape} must be (N, {sample}) or ({sample})")
         y = F.instance_norm(x if x.ndim == n else x[None], self.running_mean, self.running_var, self.weight, self.bias,
-                            self.training or self.running_mean is None, self.momentum, self.eps)
+                            self.training or self.running_mean is None, self.momentum or 0.0, self.eps)
         return y if x.ndim == n else y[0]
 
 
@@ -82,7 +81,8 @@ class InstanceNorm1d(_InstanceNorm):
     """Per sample and channel of (N, C, L) or (C, L): (x - mean) / sqrt(var + eps) * weight + bias. Ulyanov et al. 2016.
 
     affine and track_running_stats are off by default, as PyTorch's; tracked statistics, the averages of the samples'
-    own (the variance unbiased), are used in evaluation only. num_batches_tracked stays 0, as PyTorch's.
+    own (the variance unbiased), are used in evaluation only. num_batches_tracked stays 0 and momentum=None is 0,
+    as in PyTorch.
     """
 
     ndims = (3,)

@@ -19,10 +19,8 @@ class _Pool(Module):
 
 
 # ---- the largest ----
-class MaxPool1d(_Pool):
-    """`MaxPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "max_pool"
+class _MaxPool(_Pool):
+    kind = "max_pool"
 
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices: bool = False,
                  ceil_mode: bool = False):
@@ -34,7 +32,13 @@ class MaxPool1d(_Pool):
                                 self.return_indices)
 
 
-class MaxPool2d(MaxPool1d):
+class MaxPool1d(_MaxPool):
+    """`MaxPool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class MaxPool2d(_MaxPool):
     """The largest value of every window of (N, C, H, W), stride apart (default: kernel_size); padding counts as -inf.
 
     ceil_mode: one more window, cut off at the end, where they do not fit evenly. return_indices: (values, where they
@@ -44,16 +48,14 @@ class MaxPool2d(MaxPool1d):
     n = 2
 
 
-class MaxPool3d(MaxPool1d):
+class MaxPool3d(_MaxPool):
     """`MaxPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class MaxUnpool1d(_Pool):
-    """`MaxUnpool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "max_unpool"
+class _MaxUnpool(_Pool):
+    kind = "max_unpool"
 
     def __init__(self, kernel_size, stride=None, padding=0):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
@@ -62,27 +64,26 @@ class MaxUnpool1d(_Pool):
         return self._function()(x, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class MaxUnpool2d(MaxUnpool1d):
+class MaxUnpool1d(_MaxUnpool):
+    """`MaxUnpool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
     """Zeros, with (N, C, H, W) put where a `MaxPool2d` of the same arguments found it: unpool(*pool(x))."""
 
     n = 2
 
 
-class MaxUnpool3d(MaxUnpool1d):
+class MaxUnpool3d(_MaxUnpool):
     """`MaxUnpool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class FractionalMaxPool2d(_Pool):
-    """The largest values of windows at random places: (N, C, H, W) -> (N, C, *output_size). Graham 2014.
-
-    By default PyTorch's windows of kernel_size; with kernel_size=None and sequence='pseudorandom' or 'random' Graham's
-    regions, overlapping or disjoint: see `minigrad.functional.fractional_max_pool2d`. They are drawn anew in every call,
-    in evaluation too: average the predictions of several.
-    """
-
-    n, kind = 2, "fractional_max_pool"
+class _FractionalMaxPool(_Pool):
+    kind = "fractional_max_pool"
 
     def __init__(self, kernel_size, output_size=None, output_ratio=None, return_indices: bool = False,
                  _random_samples=None, *, sequence: str | None = None, overlapping: bool = True, generator=None):
@@ -106,17 +107,26 @@ class FractionalMaxPool2d(_Pool):
         return f"{self.kernel_size}, {size}{graham}"
 
 
-class FractionalMaxPool3d(FractionalMaxPool2d):
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The largest values of windows at random places: (N, C, H, W) -> (N, C, *output_size). Graham 2014.
+
+    By default PyTorch's windows of kernel_size; with kernel_size=None and sequence='pseudorandom' or 'random' Graham's
+    regions, overlapping or disjoint: see `minigrad.functional.fractional_max_pool2d`. They are drawn anew in every
+    call, in evaluation too: average the predictions of several.
+    """
+
+    n = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
     """`FractionalMaxPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
 # ---- means and norms ----
-class AvgPool1d(_Pool):
-    """`AvgPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "avg_pool"
+class _AvgPool(_Pool):
+    kind = "avg_pool"
 
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
@@ -126,14 +136,13 @@ class AvgPool1d(_Pool):
         return self._function()(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
-class AvgPool2d(AvgPool1d):
-    """The mean of every window of (N, C, H, W), stride apart (default: kernel_size).
+class AvgPool1d(_AvgPool):
+    """`AvgPool2d` of sequences (N, C, L)."""
 
-    count_include_pad: padding counts as zeros; Keras leaves it out. divisor_override: by what to divide every sum.
-    """
+    n = 1
 
-    n = 2
 
+class _DividedAvgPool(_AvgPool):
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True,
                  divisor_override: int | None = None):
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
@@ -144,16 +153,23 @@ class AvgPool2d(AvgPool1d):
                                 self.divisor_override)
 
 
-class AvgPool3d(AvgPool2d):
+class AvgPool2d(_DividedAvgPool):
+    """The mean of every window of (N, C, H, W), stride apart (default: kernel_size).
+
+    count_include_pad: padding counts as zeros; Keras leaves it out. divisor_override: by what to divide every sum.
+    """
+
+    n = 2
+
+
+class AvgPool3d(_DividedAvgPool):
     """`AvgPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class LPPool1d(_Pool):
-    """`LPPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "lp_pool"
+class _LPPool(_Pool):
+    kind = "lp_pool"
 
     def __init__(self, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False):
         self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
@@ -165,23 +181,27 @@ class LPPool1d(_Pool):
         return f"{self.norm_type}, {super().extra_repr()}"
 
 
-class LPPool2d(LPPool1d):
+class LPPool1d(_LPPool):
+    """`LPPool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class LPPool2d(_LPPool):
     """(sum of x^p)^(1/p) of every window of (N, C, H, W), p = norm_type; where the sum is 0 the gradient is 0."""
 
     n = 2
 
 
-class LPPool3d(LPPool1d):
+class LPPool3d(_LPPool):
     """`LPPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
 # ---- as many windows as asked for ----
-class AdaptiveAvgPool1d(_Pool):
-    """`AdaptiveAvgPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "adaptive_avg_pool"
+class _AdaptiveAvgPool(_Pool):
+    kind = "adaptive_avg_pool"
 
     def __init__(self, output_size):
         self.output_size = output_size
@@ -193,22 +213,26 @@ class AdaptiveAvgPool1d(_Pool):
         return f"{self.output_size}"
 
 
-class AdaptiveAvgPool2d(AdaptiveAvgPool1d):
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """`AdaptiveAvgPool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """(N, C, H, W) -> (N, C, *output_size): the means of windows that cover the image; None keeps an axis."""
 
     n = 2
 
 
-class AdaptiveAvgPool3d(AdaptiveAvgPool1d):
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """`AdaptiveAvgPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class AdaptiveMaxPool1d(AdaptiveAvgPool1d):
-    """`AdaptiveMaxPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "adaptive_max_pool"
+class _AdaptiveMaxPool(_AdaptiveAvgPool):
+    kind = "adaptive_max_pool"
 
     def __init__(self, output_size, return_indices: bool = False):
         super().__init__(output_size)
@@ -218,22 +242,26 @@ class AdaptiveMaxPool1d(AdaptiveAvgPool1d):
         return self._function()(x, self.output_size, self.return_indices)
 
 
-class AdaptiveMaxPool2d(AdaptiveMaxPool1d):
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """`AdaptiveMaxPool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """(N, C, H, W) -> (N, C, *output_size): the largest values of windows that cover the image; None keeps an axis."""
 
     n = 2
 
 
-class AdaptiveMaxPool3d(AdaptiveMaxPool1d):
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """`AdaptiveMaxPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class GlobalAvgPool1d(_Pool):
-    """`GlobalAvgPool2d` of sequences (N, C, L)."""
-
-    n, kind = 1, "adaptive_avg_pool"
+class _GlobalAvgPool(_Pool):
+    kind = "adaptive_avg_pool"
 
     def __init__(self, keepdims: bool = False):
         self.keepdims = keepdims
@@ -246,31 +274,41 @@ class GlobalAvgPool1d(_Pool):
         return "keepdims=True" if self.keepdims else ""
 
 
-class GlobalAvgPool2d(GlobalAvgPool1d):
+class GlobalAvgPool1d(_GlobalAvgPool):
+    """`GlobalAvgPool2d` of sequences (N, C, L)."""
+
+    n = 1
+
+
+class GlobalAvgPool2d(_GlobalAvgPool):
     """(N, C, H, W) -> (N, C): the mean of every channel; (N, C, 1, 1) with keepdims. Keras' GlobalAveragePooling2D."""
 
     n = 2
 
 
-class GlobalAvgPool3d(GlobalAvgPool1d):
+class GlobalAvgPool3d(_GlobalAvgPool):
     """`GlobalAvgPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3
 
 
-class GlobalMaxPool1d(GlobalAvgPool1d):
+class _GlobalMaxPool(_GlobalAvgPool):
+    kind = "adaptive_max_pool"
+
+
+class GlobalMaxPool1d(_GlobalMaxPool):
     """`GlobalMaxPool2d` of sequences (N, C, L)."""
 
-    n, kind = 1, "adaptive_max_pool"
+    n = 1
 
 
-class GlobalMaxPool2d(GlobalMaxPool1d):
+class GlobalMaxPool2d(_GlobalMaxPool):
     """(N, C, H, W) -> (N, C): the largest of every channel; (N, C, 1, 1) with keepdims. Keras' GlobalMaxPooling2D."""
 
     n = 2
 
 
-class GlobalMaxPool3d(GlobalMaxPool1d):
+class GlobalMaxPool3d(_GlobalMaxPool):
     """`GlobalMaxPool2d` of volumes (N, C, D, H, W)."""
 
     n = 3

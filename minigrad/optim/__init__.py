@@ -1,5 +1,6 @@
 """Optimizers: each is its paper's formula in a shell that owns the loop, the groups, the hooks and the state."""
 
+from ..naming import unknown
 from . import classical, regularizers, schedules
 from .adam import Adam, Adamax, AdamaxW, AdamW, AMSGrad, NAdam, NAdamW, RAdam, SparseAdam
 from .adam_variants import (
@@ -129,5 +130,5 @@ def by_name(name: str) -> type[Optimizer]:
              and c is not Optimizer}
     key = name.lower().replace("-", "").replace("_", "")
     if key not in known:
-        raise ValueError(f"no optimizer called {name!r}; there are {', '.join(sorted(known))}")
+        raise ValueError(unknown("optimizer", name, known, f"there are {', '.join(sorted(known))}"))
     return known[key]

@@ -58,7 +58,7 @@ class Optimizer:
         self.common: dict = {}
         self.scheduled: dict = {}  # hyper-parameter -> (the groups' values before any schedule, those a schedule set)
         self._blocks: dict[Tensor, tuple] = {}
-        self._weights = 0
+        self._weights: int | None = None  # counted at the first step: lazy layers are built by then
         self.param_groups: list[dict] = []
         self.gradient_hooks: list[Callable] = []
         names = list(inspect.signature(self.update).parameters)
@@ -95,7 +95,7 @@ class Optimizer:
         group["params"] = params
         self.check(group)
         self.param_groups.append(group)
-        self._weights += sum(p.size for p in params)
+        self._weights = None
 
     def check(self, group: dict) -> None:
         """Raise ValueError for hyper-parameters out of range: `fractions` in [0, 1), others finite and not negative."""
@@ -119,6 +119,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self._weights is None:
+            self._weights = sum(p.size for group in self.param_groups for p in group["params"])
         params, grads, knowns = [], [], []
         for group in self.param_groups:
             known = self._known(group)

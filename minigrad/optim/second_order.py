@@ -6,6 +6,7 @@ SciPy asks for functions of one float64 vector; a network has arrays of any dtyp
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -73,6 +74,7 @@ class Objective:
         self.best = (math.inf, self.x)
         self.bounds = None  # a scipy.optimize.Bounds, outside of which no point is the best
         self._arrays = [p.data for p in self.params]
+        self._ends = list(itertools.accumulate(p.size for p in self.params))
         self._point = self._last = None  # a trust region goes back after a step that it rejects
         self._curved = False  # whether Hessian products are asked for: then graphs are kept
 
@@ -87,12 +89,10 @@ class Objective:
 
     def split(self, x: np.ndarray) -> list[np.ndarray]:
         """A vector as arrays with the parameters' shapes and dtypes."""
-        ends = np.cumsum([p.size for p in self.params])
-        if x.shape != (ends[-1],):
-            raise ValueError(f"a vector of {ends[-1]} numbers is wanted, got shape {x.shape}")
+        if x.shape != (self._ends[-1],):
+            raise ValueError(f"a vector of {self._ends[-1]} numbers is wanted, got shape {x.shape}")
         with np.errstate(over="ignore"):  # a point too far away for float32 is at infinity
-            return [part.reshape(p.shape).astype(p.dtype)
-                    for p, part in zip(self.params, np.split(x, ends[:-1]))]
+            return [x[end - p.size:end].reshape(p.shape).astype(p.dtype) for p, end in zip(self.params, self._ends)]
 
     def place(self, x: np.ndarray) -> None:
         """Let the parameters be the vector x, in the arrays that they had at first."""
@@ -297,7 +297,7 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
         result.fun, result.x = objective.best
     if result.success and bounds is None and np.array_equal(result.x, x0) and history[0].gradient_norm > 1e-3:
         result.success, result.message = False, (
-            f"no step lowers the loss, but its gradient is {history[0].gradient_norm:g}: is it smooth here?")
+            f"no step was taken, but the gradient is {history[0].gradient_norm:g}: is the loss smooth here and curved?")
     objective.place(result.x)
     result.update(nfev=objective.evaluations, nhvp=objective.products, history=history,
                   seconds=time.perf_counter() - start)
@@ -376,6 +376,7 @@ def least_squares(residuals: Callable[[], Tensor], params: Iterable, method: str
         raise
     best, x = objective.best
     if not result.cost <= best:
+        result.success, result.message = False, f"it ended at a cost of {result.cost:g}, above the best one on the way"
         result.update(x=x, cost=best, fun=fun(x))
     objective.place(result.x)
     result.update(nfev=objective.evaluations, history=history, seconds=time.perf_counter() - start)
@@ -416,7 +417,8 @@ class Newton(_Flat):
     The other solvers are SciPy's, up to max_iter of their iterations a call, with H only in products H v, which cost
     two gradients each: "newton-cg" (conjugate gradients inside, then a line search: Dembo, Eisenstat & Steihaug 1982;
     the default), "trust-ncg" (the same inside a trust region: Steihaug 1983), "trust-krylov" (Gould et al. 1999), and
-    "trust-exact" with the whole Hessian (More & Sorensen 1983). About 10 numbers per weight, and the gradient's graph.
+    "trust-exact" with the whole Hessian (More & Sorensen 1983). 15 numbers per weight, and the gradient's graph;
+    trust-krylov 4.6 n^2.
     lr is for "exact", tol, on the gradient, for the others.
     """
 
@@ -513,6 +515,17 @@ class LBFGS(_Flat):
         super().__init__(params, maximize, lr=lr, max_iter=max_iter, max_eval=max_eval, tolerance_grad=tolerance_grad,
                          tolerance_change=tolerance_change, history_size=history_size, line_search_fn=line_search_fn)
 
+    def state_dict(self):
+        state = super().state_dict()
+        for name in {"s", "y"} & state.get("common", {}).keys():
+            state["common"][name] = np.stack(state["common"][name])
+        return state
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        for name in {"s", "y"} & self.common.keys():
+            self.common[name] = list(self.common[name])
+
     def direction(self, g: np.ndarray) -> np.ndarray:
         """-H g, after the pair of the last step has joined the history."""
         c = self.common
@@ -520,8 +533,7 @@ class LBFGS(_Flat):
             step, change = c.pop("step"), g - c.pop("g")
             if change @ step > 1e-10:
                 size = self.param_groups[0]["history_size"]
-                for name, new in (("s", step), ("y", change)):
-                    c[name] = np.concatenate([c.get(name, new[None, :0].reshape(0, len(new))), new[None]])[-size:]
+                c["s"], c["y"] = [*c.get("s", ()), step][-size:], [*c.get("y", ()), change][-size:]
         return -two_loops(g, c["s"], c["y"]) if "s" in c else -g
 
     def step(self, closure: Callable):
@@ -563,14 +575,14 @@ class LBFGS(_Flat):
         return first
 
 
-def two_loops(g: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
+def two_loops(g: np.ndarray, s: list[np.ndarray], y: list[np.ndarray]) -> np.ndarray:
     """H g for the L-BFGS inverse Hessian of the pairs (s[i], y[i]), the oldest first. Nocedal 1980."""
-    rho, shares = 1 / np.einsum("ij,ij->i", s, y), np.zeros(len(s))
-    g = g.copy()
-    for i in reversed(range(len(s))):
-        shares[i] = rho[i] * (s[i] @ g)
-        g -= shares[i] * y[i]
-    g *= 1 / (rho[-1] * (y[-1] @ y[-1]))
-    for i in range(len(s)):
-        g += (shares[i] - rho[i] * (y[i] @ g)) * s[i]
+    g, shares = g.copy(), []
+    for si, yi in zip(reversed(s), reversed(y)):
+        rho = 1 / (si @ yi)
+        shares.append((rho, rho * (si @ g)))
+        g -= shares[-1][1] * yi
+    g *= 1 / (shares[0][0] * (y[-1] @ y[-1]))
+    for (rho, share), si, yi in zip(reversed(shares), s, y):
+        g += (share - rho * (yi @ g)) * si
     return g

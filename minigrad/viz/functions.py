@@ -8,13 +8,13 @@ A function is called with x and y, arrays or Tensors alike: gradients are autodi
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..naming import unknown
 from ..tensor import Tensor
 
 __all__ = ["FUNCTIONS", "Function", "by_name"]
@@ -121,9 +121,3 @@ def by_name(name: str) -> Function:
     if key not in FUNCTIONS:
         raise ValueError(unknown("function", name, FUNCTIONS, f"there are {', '.join(FUNCTIONS)}"))
     return FUNCTIONS[key]
-
-
-def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:
-    """The message for a name that is not known: the names that come near, or else what helps otherwise."""
-    near = difflib.get_close_matches(name.lower(), known)
-    return f"no {kind} called {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else f"; {otherwise}")

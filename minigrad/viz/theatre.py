@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib
 import inspect
@@ -21,16 +20,17 @@ import numpy as np
 
 from .. import optim
 from ..checkpoint import replacing
+from ..naming import unknown
 from ..optim import classical
-from ..random import default_generator
+from ..race import RATES
+from ..random import seeded
 from ..tensor import Parameter
-from .functions import Function, unknown
+from .functions import Function
 from .training import MissingExtra, _figure, _write
 
 __all__ = ["RATES", "Run", "Theme", "animation", "descend", "gallery", "losses", "notes", "paths", "race", "rates",
            "sensitivity", "table", "to_csv", "tuned", "write"]
 
-RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5))[:16]  # 0.0001 to 10
 FAR = 1e6  # a path that leads further out is over
 DOTS = 40  # steps that are marked on a path
 LEFT, FELL, BOTTOMLESS, NAN = "left bounds", "fell out of bounds", "line search without a bottom", "NaN"
@@ -140,7 +140,7 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
     def spent():
         return count + 2 * getattr(optimizer, "products", 0)  # a product with the Hessian is two gradients
     points, evaluations = [w.data.copy()], [0]
-    with np.errstate(all="ignore"), _seeded(seed):
+    with np.errstate(all="ignore"), seeded(seed):
         for _ in range(steps):
             try:
                 optimizer.step(closure)
@@ -156,17 +156,6 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
         points = np.array(points)
         values = function(*points.T)
     return Run(function, kind.__name__, settings, points, values, np.array(evaluations), spent(), steps, seed, ended)
-
-
-@contextlib.contextmanager
-def _seeded(seed):
-    """With the default generator's numbers of this seed; afterwards it goes on as if nothing had been drawn."""
-    chance = default_generator().bit_generator
-    before, chance.state = chance.state, np.random.default_rng(seed).bit_generator.state
-    try:
-        yield
-    finally:
-        chance.state = before
 
 
 def _kind(name):

@@ -10,6 +10,8 @@ gradients of all inputs and parameters of sum(weight * output), and the Hessian 
 from __future__ import annotations
 
 import importlib
+import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,11 +171,26 @@ def file_of(area) -> Path:
     return HERE / f"layers_{area}.npz"
 
 
+def write(area, recorded: dict[str, dict[str, np.ndarray]], versions: str) -> None:
+    """One vector for all, and what lies where in it: an entry for every array takes more room than the numbers."""
+    index = {case: {key: value.shape for key, value in found.items()} for case, found in recorded.items()}
+    numbers = [np.ravel(value) for found in recorded.values() for value in found.values()]
+    np.savez_compressed(file_of(area), versions=np.array(versions), index=np.array(json.dumps(index)),
+                        numbers=np.concatenate(numbers))
+
+
+def read(area) -> dict[str, dict[str, np.ndarray]]:
+    """{case: {what: array}}, as recorded."""
+    with np.load(file_of(area), allow_pickle=False) as file:
+        index, numbers = json.loads(str(file["index"])), iter(file["numbers"])
+    return {case: {key: np.array([next(numbers) for _ in range(math.prod(shape))]).reshape(shape)
+                   for key, shape in found.items()} for case, found in index.items()}
+
+
 def main():
     for area in sys.argv[1:] or AREAS:
-        recorded = {f"{case.name}|{key}": value for case in cases(area) for key, value in record_case(case).items()}
         import torch
-        np.savez_compressed(file_of(area), versions=np.array(f"torch {torch.__version__}"), **recorded)
+        write(area, {case.name: record_case(case) for case in cases(area)}, f"torch {torch.__version__}")
         print(f"{area}: {len(cases(area))} cases, {file_of(area).stat().st_size / 1024:.0f} KiB")
 
 
