@@ -629,6 +629,96 @@ SECOND_ORDER = (second_order_newton, second_order_safeguards, second_order_memor
 FOURTH = {"color": PURPLE, "marker": "D", "ls": (0, (3, 1, 1, 1))}
 
 
+# ---- layers and regularizers: docs/layers.md ----
+def layers_fractional(axes=None, seeds=5, known=400, epochs=20):
+    """Fractional max pooling: how the regions lie, and a small CNN with it, its predictions averaged over draws."""
+    import minigrad as mg
+    from minigrad import data, nn, train
+    from minigrad import functional as F
+    found, counts = {}, {}
+    x = np.arange(25.0)[None, None, None].repeat(25, axis=2)
+    for sequence in ("random", "pseudorandom"):
+        mg.manual_seed(0)
+        edges = [F.fractional_max_pool2d(Tensor(x), None, (18, 18), sequence=sequence, overlapping=False).data[0, 0, 0]
+                 for _ in range(12)]  # of an image of column numbers the largest is the region's last column
+        found[sequence] = np.array(edges) + 1
+    x, y = (np.concatenate([getattr(data.digits(part), which) for part in (True, False)]) for which in "xy")
+    draws, sizes = 12, (1, 2, 3, 4, 6, 8, 12)
+    pools = {"max, 8-4-2": (nn.MaxPool2d(2), nn.MaxPool2d(2)), "fractional, 8-6-4": tuple(
+        nn.FractionalMaxPool2d(None, size, sequence="random") for size in (6, 4))}
+    for name, (first, second) in pools.items():
+        for seed in range(seeds):
+            mg.manual_seed(seed)
+            old, new = np.split(np.random.default_rng(seed).permutation(len(x)), [known])
+            model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), first, nn.Conv2d(16, 32, 3, padding=1),
+                                  nn.ReLU(), second, nn.Flatten(), nn.Dense(128 if name.startswith("max") else 512, 10))
+            train.fit(model, (x[old], y[old]), optim.Adam(model.parameters(), lr=3e-3), epochs=epochs, batch_size=50,
+                      schedule="cosine", progress=False)
+            p = np.cumsum([train.evaluate(model, (x[new], y[new])).predictions for _ in range(draws)], axis=0)
+            counts.setdefault(name, []).append([100 * (p[n - 1].argmax(axis=1) == y[new]).mean() for n in sizes])
+    if axes is not None:
+        left, right = axes
+        for row, (edges, colour) in enumerate(zip(found.values(), (RED, BLUE))):
+            for k, ends in enumerate(edges):
+                starts = np.concatenate([[0], ends[:-1]])
+                left.barh([13.5 * row + k] * len(ends), ends - starts - 0.12, left=starts + 0.06, height=0.7,
+                          color=[colour if e - s > 1 else FAINT for s, e in zip(starts, ends)])
+        left.set(xlabel="pixel", yticks=(5.5, 19), yticklabels=("random", "pseudo-\nrandom"), xlim=(0, 25),
+                 title="25 pixels in 18 regions, 12 draws each; coloured: of 2")
+        left.invert_yaxis()
+        for (name, values), style in zip(counts.items(), (STYLES[0], STYLES[1])):
+            mean, values = np.mean(values, axis=0), np.array(values)
+            right.plot(sizes, mean, **style, label=name)
+            right.fill_between(sizes, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.13, lw=0)
+        right.set(xlabel="draws whose predictions are averaged", title=f"Accuracy of a CNN, {known} digits, %")
+        right.legend(loc="lower right", fontsize=9)
+    widths = np.diff(found["random"], prepend=0, axis=1)
+    lines = [f"25 pixels in 18 regions: {(widths == 2).sum(axis=1)[0]} of 2 and {(widths == 1).sum(axis=1)[0]} of 1"]
+    for name, values in counts.items():
+        values = np.array(values)
+        lines.append(f"{name:<18} {values[:, 0].mean():.2f} ± {values[:, 0].std(ddof=1):.2f} %" + (
+            "" if name.startswith("max") else f", {values[:, -1].mean():.2f} ± {values[:, -1].std(ddof=1):.2f} % with "
+            f"{draws} draws averaged"))
+    return lines
+
+
+def layers_init():
+    """What comes out of 10 layers, and what comes back, by initialization. Drawn by viz.activations."""
+    from minigrad.viz import activations
+    lines = []
+    for activation in ("tanh", "relu"):
+        activations.histograms(IMAGES / f"layers_init_{activation}.png", activation)
+        for run in activations.signals(activation):
+            last, norms = run.outputs[-1], [np.linalg.norm(g) for g in run.gradients]
+            lines.append(f"{activation:<5} {run.name:<12} std of layer 10's outputs {last.std():7.2g}   gradient norm, "
+                         f"layer 1 {norms[0]:7.2g}, layer 10 {norms[-1]:7.2g}")
+    return lines
+
+
+def layers_vanishing():
+    """Gradients of 20 layers, and six layers that train or do not."""
+    from minigrad.nn import init
+    from minigrad.viz import activations
+    activations.vanishing(IMAGES / "layers_vanishing.png")
+    lines = []
+    for name in ("sigmoid", "tanh", "relu"):
+        run = activations.layers(activations.FOLKLORE.get(name, init.he_normal_), name, 20)
+        norms, losses = [np.linalg.norm(g) for g in run.gradients], activations.plateau(name)
+        lines.append(f"{name:<8} layer 1's gradient / layer 20's: {norms[0] / norms[-1]:8.1e}   six layers, loss after "
+                     f"100 steps {losses[100]:.4f}, after 500 {losses[-1]:.4f}")
+    return lines
+
+
+def layers_examples():
+    """Examples 08 to 12 draw themselves; five minutes."""
+    import subprocess
+    for example, name in (("08_dropout_vs_dropconnect", "dropout"), ("09_resnet_stochastic_depth", "depth"),
+                          ("10_char_rnn_sru_lstm_gru", "characters"), ("11_ensemble", "ensemble"),
+                          ("12_subword_language_model", "pieces")):
+        subprocess.run([sys.executable, Path(__file__).parent.parent / "examples" / f"{example}.py",
+                        IMAGES / f"layers_{name}.png"], check=True)
+
+
 def misprints():
     pictures(MISPRINTS)
 
@@ -656,5 +746,10 @@ if __name__ == "__main__":
         pictures(SECOND_ORDER)
         for only_prints in (second_order_misbehaving, second_order_spectrum, second_order_race):
             print(only_prints.__name__, *only_prints(), sep="\n    ")
+    if "layers" in sys.argv[1:] or len(sys.argv) == 1:
+        pictures([layers_fractional])
+        for draws_itself in (layers_init, layers_vanishing):
+            print(draws_itself.__name__, *draws_itself(), sep="\n    ")
+        layers_examples()
     if "chain_rule" in sys.argv[1:] or len(sys.argv) == 1:
         chain_rule()

@@ -19,40 +19,41 @@ from minigrad import models, optim
 quick, paths = "--quick" in sys.argv, [a for a in sys.argv[1:] if a.endswith(".png")]
 steps, every, root = (4, 2, Path(__file__).parent.parent) if quick else (300, 25, Path(__file__).parent.parent)
 pages = [root / "README.md", *(p for p in sorted((root / "docs").glob("*.md")) if p.name != "ops.md")]  # a long table
-text = "\n".join(p.read_text(encoding="utf-8") for p in pages)
-cut = len(text) * 9 // 10
-print(f"{cut:,} characters to learn from, {len(text) - cut:,} held out; {steps} steps of 16 x 64\n\n"
-      "        units  parameters  held-out loss  perplexity  seconds")
+paragraphs = "\n\n".join(p.read_text(encoding="utf-8") for p in pages).split("\n\n")
+new, old = "\n\n".join(paragraphs[::10]), "\n\n".join(p for i, p in enumerate(paragraphs) if i % 10)
+print(f"{len(old):,} characters to learn from, {len(new):,} held out; {steps} steps of 16 x 64\n\n"
+      "        layers  units  parameters  held-out loss  perplexity  CPU seconds")
 curves, samples = {}, []
-for kind, hidden in (("rnn", 226), ("gru", 130), ("lstm", 111), ("sru", 245)):  # of 100,000 numbers each
+for kind, layers, hidden in (("rnn", 1, 226), ("gru", 1, 130), ("lstm", 1, 111), ("sru", 1, 245), ("sru", 2, 130)):
     mg.manual_seed(0)
-    model = models.char_rnn("".join(sorted(set(text))), embedding=64, hidden=hidden, kind=kind)
+    model = models.char_rnn("".join(sorted(set(old + new))), embedding=64, hidden=hidden, layers=layers, kind=kind)
     optimizer, rng = optim.Adam(model.parameters(), lr=5e-3), np.random.default_rng(0)
-    index, found, spent = model.encode(text), [], 0.0
-    rows = index[cut:][:(len(text) - cut) // 16 * 16].reshape(16, -1)
+    index, found, spent = model.encode(old), [], 0.0
+    rows = model.encode(new[:len(new) // 16 * 16]).reshape(16, -1)
     for step in range(1, steps + 1):
-        start = time.perf_counter()
-        batch = index[rng.integers(0, cut - 65, (16, 1)) + np.arange(65)]
+        start = time.process_time()
+        batch = index[rng.integers(0, len(index) - 65, (16, 1)) + np.arange(65)]
         optimizer.zero_grad()
         F.cross_entropy(model(batch[:, :-1]), batch[:, 1:]).backward()
         optim.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        spent += time.perf_counter() - start
+        spent += time.process_time() - start
         if step % every == 0:
             with mg.no_grad():
                 found.append((step, spent, F.cross_entropy(model(rows[:, :-1]), rows[:, 1:]).item()))
-    samples.append(f"\n{kind}: {model.sample('The ', 120, temperature=0.7, generator=rng)}")
-    curves[kind] = np.array(found).T
-    print(f"{kind:<8}{hidden:>5}{sum(p.size for p in model.parameters()):>12,}{found[-1][2]:>15.3f}"
-          f"{np.exp(found[-1][2]):>12.2f}{spent:>9.1f}")
+    name = kind.upper() + f", {layers} layers" * (layers > 1)
+    samples.append(f"\n{name}: {model.sample('The ', 120, temperature=0.7, generator=rng)}")
+    curves[name] = np.array(found).T
+    print(f"{kind.upper():<8}{layers:>6}{hidden:>7}{sum(p.size for p in model.parameters()):>12,}{found[-1][2]:>15.3f}"
+          f"{np.exp(found[-1][2]):>12.2f}{spent:>13.1f}")
 print(*samples, sep="\n")
 
 for path in paths:
     import pictures
-    figure, axes = pictures.panels("Loss of held-out text, by steps", "The same, by seconds of training")
+    figure, axes = pictures.panels("Loss of held-out text, by steps", "The same, by CPU seconds of training")
     for i, (kind, (at, seconds, loss)) in enumerate(curves.items()):
-        pictures.curve(axes[0], at, loss, i, kind.upper())
+        pictures.curve(axes[0], at, loss, i, kind)
         pictures.curve(axes[1], seconds, loss, i)
     axes[0].set(xlabel="step")
-    axes[1].set(xlabel="second", ylim=axes[0].get_ylim())
-    pictures.save(figure, path, legend=axes[0], title="A character model of 100,000 numbers")
+    axes[1].set(xlabel="CPU second", ylim=axes[0].get_ylim())
+    pictures.save(figure, path, legend=axes[0], title="Character models of about 100,000 weights")

@@ -49,11 +49,11 @@ class Language(nn.Module):
 
 
 print(f"{len(old):,} characters to learn from, {len(new):,} held out; {steps} steps of 16 x 64 pieces\n\n"
-      "pieces     kinds  characters each  perplexity a character: least  last  seconds")
+      "pieces     kinds  characters each  perplexity a character: least  last  CPU s")
 curves, samples = {}, []
 for kind in ("char", "unigram", "bpe"):
     mg.manual_seed(0)
-    cut, rng, start = train_pieces(kind), np.random.default_rng(0), time.perf_counter()
+    cut, rng, start = train_pieces(kind), np.random.default_rng(0), time.process_time()
     known, test = np.array(cut.encode(old)), np.array(cut.encode(new))
     rows = test[:len(test) // 16 * 16].reshape(16, -1).T  # held out, as 16 texts
     model, found = Language(cut.get_piece_size()), []
@@ -69,8 +69,8 @@ for kind in ("char", "unigram", "bpe"):
                 nats = F.cross_entropy(model.eval()(rows[:-1])[0], rows[1:].reshape(-1)).item()
             found.append(np.exp(nats * len(test) / len(new)))  # of a character: pieces of any length compare
     print(f"{kind:<9}{cut.get_piece_size():>7}{len(old) / len(known):>17.2f}{min(found):>31.2f}{found[-1]:>6.2f}"
-          f"{time.perf_counter() - start:>9.1f}")
-    curves[kind], index, state = found, cut.encode("The "), None
+          f"{time.process_time() - start:>9.1f}")
+    curves[kind], index, state = (len(old) / len(known), found), cut.encode("The "), None
     with mg.no_grad():
         while len(cut.decode(index)) < 160:
             logits, state = model.eval()(np.array(index if state is None else index[-1:])[:, None], state)
@@ -81,8 +81,11 @@ print(*samples, sep="\n")
 
 for path in paths:
     import pictures
-    figure, (ax,) = pictures.panels("Perplexity a character, of held-out paragraphs")
-    for i, (kind, found) in enumerate(curves.items()):
-        pictures.curve(ax, range(every, steps + 1, every), found, i, kind)
-    ax.set(xlabel="step", ylim=(4, 14))
-    pictures.save(figure, path, legend=ax)
+    figure, (left, right) = pictures.panels("Perplexity a character, held-out text, by steps", "The same, by text read")
+    for i, (kind, (size, found)) in enumerate(curves.items()):
+        at = np.arange(every, steps + 1, every)
+        pictures.curve(left, at, found, i, kind)
+        pictures.curve(right, at * 16 * 64 * size / 1e3, found, i)
+    left.set(xlabel="step of 16 x 64 pieces")
+    right.set(xlabel="thousand characters")
+    pictures.save(figure, path, legend=left)

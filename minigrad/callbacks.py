@@ -402,20 +402,20 @@ class _Histogram(_Remembering):
         return path
 
     def _panel(self, axes, name):
-        from matplotlib.ticker import MaxNLocator
-        records = self.records[name]
+        records, dark = self.records[name], np.array([0, 0.447, 0.698])
         gap = max((self.epochs[-1] - self.epochs[0]) / max(len(records) - 1, 1), 1)
-        for i, (epoch, r) in enumerate(zip(self.epochs, records)):
-            density = r["counts"] / max(r["counts"].max(), 1)
-            depth = len(records) - i  # the later, the further behind
-            y, edges = epoch + 2.2 * gap * density, r["edges"]
-            axes.stairs(y, edges, baseline=epoch, fill=True, color="#0072B2", linewidth=0, zorder=depth,
-                        alpha=0.35 + 0.5 * (i + 1) / len(records))
+        for i, (epoch, r) in enumerate(zip(self.epochs, records)):  # the later, the darker and the further behind
+            colour, depth = tuple(1 - (1 - dark) * (0.35 + 0.65 * (i + 1) / len(records))), len(records) - i
+            if r["std"] == 0:  # one value, like the zeros of what was not used
+                axes.vlines(r["mean"], epoch, epoch + gap, color=colour, linewidth=2, zorder=depth)
+                continue
+            y, edges = epoch + 2.2 * gap * r["counts"] / max(r["counts"].max(), 1), r["edges"]
+            axes.stairs(y, edges, baseline=epoch, fill=True, color=colour, linewidth=0, zorder=depth)
             axes.stairs(y, edges, baseline=None, color="white", linewidth=0.7, zorder=depth + 0.1)
         axes.set_title(name, fontsize=9.5, color="#222222", loc="left")
         axes.set_ylabel("epoch", fontsize=8.5, color="#222222")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.set_yticks(self.epochs[::math.ceil(len(self.epochs) / 6)])
+        axes.locator_params(axis="x", nbins=5)
         axes.set_ylim(self.epochs[0] - 0.3 * gap, self.epochs[-1] + 2.4 * gap)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)

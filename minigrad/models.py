@@ -168,9 +168,9 @@ class ResNet(Module):
         return self.fc(x.mean(axis=(2, 3)))
 
 
-def resnet(channels: int = 1, size: int = 28, classes: int = 10, blocks: int = 1, width: int = 16, shortcut: str = "A",
+def resnet(channels: int = 1, size: int = 28, classes: int = 10, blocks: int = 1, width: int = 8, shortcut: str = "A",
            survival: float = 1.0, mode: str = "batch", generator: np.random.Generator | None = None) -> ResNet:
-    """The residual network of He et al. 2016 for small images, of 6 blocks + 2 layers with weights; theirs: 3, 5, ....
+    """The residual network of He et al. 2016 for small images: 6 blocks + 2 layers; theirs: blocks from 3, width=16.
 
     Images (N, channels, size, size), of any size, -> logits (N, classes). shortcut: "A" without weights, as theirs
     on CIFAR, or "B", 1x1 convolutions. survival: with which probability the last block is kept in training; block l of

@@ -390,3 +390,41 @@ def test_constant_and_infinite_weights_have_histograms():
 def test_what_cannot_be_is_said(call, error, text):
     with pytest.raises(error, match=text):
         call(optim.SGD(nn.Dense(2, 2).parameters(), lr=0.1))
+
+
+# ---- what fit does for them ----
+def test_the_end_is_told_once_but_not_after_ctrl_c_or_an_error(tmp_path):
+    class Ending:
+        def __init__(self, what=None):
+            self.what, self.ends = what, []
+
+        def __call__(self, model, history):
+            if self.what:
+                raise self.what
+            return len(history) == 2
+
+        def on_train_end(self, model, history):
+            self.ends.append((len(history), model.training))
+    for epochs, end in ((1, 1), (4, 2)):
+        _, _, (ending,), _ = fitted(lambda opt: [Ending()], epochs=epochs, checkpoint=tmp_path)
+        assert ending.ends == [(end, True)]
+    _, _, (ending,), _ = fitted(lambda opt: [Ending()], epochs=2, resume=tmp_path)
+    assert ending.ends == [(2, True)], "also where nothing was left to do"
+    _, history, (ending,), _ = fitted(lambda opt: [Ending(KeyboardInterrupt())])
+    assert history.interrupted
+    assert ending.ends == []
+    ending = Ending(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        fitted(lambda opt: [ending])
+    assert ending.ends == []
+
+
+def test_callbacks_can_be_used_again():
+    made = [callbacks.EarlyStopping("loss", patience=1, mode="max", restore_best_weights=True),
+            callbacks.WeightHistogram()]
+    model, history, _, _ = fitted(lambda opt: made, epochs=9)
+    state = states(made)
+    again, its, _, _ = fitted(lambda opt: made, epochs=9)
+    assert results(its) == results(history)
+    assert bits(again) == bits(model)
+    assert states(made) == state

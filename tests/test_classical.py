@@ -637,7 +637,7 @@ def test_weight_decay_reaches_the_methods_without_a_line_search(make, decoupled)
 def test_a_line_search_refuses_what_changes_its_gradient(make, wrap):
     w, closure = problem()
     optimizer = wrap(make([w]))
-    with pytest.raises(ValueError, match=r"changed the gradient or the weights, but a line search follows the loss"):
+    with pytest.raises(ValueError, match=r"changed the gradient or the weights, but this method follows the loss"):
         optimizer.step(closure)
     np.testing.assert_array_equal(w.data, [0.1, 0.2, 0.3, 0.4])
 

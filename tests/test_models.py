@@ -53,7 +53,7 @@ def test_lenet_is_as_large_as_the_papers_but_for_what_its_docstring_says():
 def test_resnet_is_as_large_as_the_papers():
     """Table 6: 20 layers with 0.27 million weights, 56 with 0.85."""
     for blocks, millions in ((3, 0.27), (9, 0.85)):
-        count = sum(p.size for p in models.resnet(3, 32, blocks=blocks).parameters())
+        count = sum(p.size for p in models.resnet(3, 32, blocks=blocks, width=16).parameters())
         assert round(count / 1e6, 2) == millions
     model = models.resnet(blocks=3)
     assert sum(isinstance(m, (nn.Conv2d, nn.Dense)) for m in model.modules()) == 20
@@ -84,7 +84,7 @@ def test_a_dropped_block_is_its_shortcut():
     (lambda: models.lenet5(pooling="min"), r"pooling is one of 'average', 'max', not 'min'"),
     (lambda: models.lenet5(size=3), r"3 x 3 pixels are too small"),
     (lambda: models.resnet(shortcut="C"), r"shortcut is one of 'A', 'B', not 'C'"),
-    (lambda: models.resnet(blocks=0), r"blocks and width must be at least 1, got 0 and 16"),
+    (lambda: models.resnet(blocks=0), r"blocks and width must be at least 1, got 0 and 8"),
     (lambda: models.resnet(survival=0), r"survival must be above 0 and at most 1, got 0"),
     (lambda: models.resnet(mode="column"), r"mode is 'row' or 'batch', not 'column'"),
     (lambda: models.BasicBlock(4, 2), r"2 channels, but its input has 4"),

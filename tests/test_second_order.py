@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from minigrad import Parameter, Tensor, checkpoint, nn, random
+from minigrad import Parameter, Tensor, checkpoint, nn, optim, random
 from minigrad import functional as F
 from minigrad.optim import second_order
 from minigrad.optim.second_order import (
@@ -578,3 +578,123 @@ def test_the_history_of_iterations_is_in_order():
     result = minimize(lambda: rosenbrock(w), [w])
     losses = [i.loss for i in result.history]
     assert losses == sorted(losses, reverse=True) and losses[-1] == result.fun
+
+
+# ---- what goes wrong ----
+@pytest.mark.parametrize("method", [m for m in METHODS if m.lower() not in NO_GRADIENT])
+def test_a_gradient_that_is_not_finite_at_the_start(method):
+    w = Parameter(np.zeros(2))
+    with np.errstate(all="ignore"):
+        result = minimize(lambda: ((w - 3) ** 2).sum() + np.sqrt((w * w).sum()), [w], method)
+    assert not result.success and "the gradient is not finite at the start" in result.message
+    np.testing.assert_array_equal(w.data, 0)
+
+
+@pytest.mark.parametrize("method, loss, start", [
+    ("trust-exact", lambda w: np.sqrt(np.abs(w)).sum(), 1.0), ("trust-exact", lambda w: np.log(w * w).sum(), 1.0),
+    ("trust-ncg", lambda w: (np.exp(w) + np.exp(-w)).sum(), 700.0),
+    ("dogleg", lambda w: (np.exp(w) + np.exp(-w)).sum(), 700.0)])
+def test_a_hessian_that_is_not_finite(method, loss, start):
+    w = Parameter(np.full(2, start))
+    with np.errstate(all="ignore"):
+        result = minimize(lambda: loss(w), [w], method)
+    assert isinstance(result.message, str) and np.isfinite(w.data).all() and np.isfinite(result.fun)
+    assert result.fun <= loss(Tensor(np.full(2, start))).item()
+
+
+def test_parameters_that_are_there_twice():
+    w = Parameter(np.ones(2))
+    with pytest.raises(ValueError, match=r"parameter 1 \(2,\) is there twice"):
+        minimize(lambda: (w * w).sum(), [w, w])
+
+
+@pytest.mark.parametrize("method", ["TNC", "SLSQP", "trust-constr", "dogleg", "COBYLA"])
+@pytest.mark.parametrize("how", ["true", "raise"])
+def test_a_callback_ends_every_method(method, how):
+    w, seen = Parameter(np.array([1.2, 1.3])), []
+
+    def callback(iteration):
+        seen.append(iteration)
+        if len(seen) == 2:
+            if how == "raise":
+                raise StopIteration
+            return True
+    result = minimize(lambda: rosenbrock(w), [w], method, callback=callback)
+    assert len(seen) == 2 and "callback" in result.message.lower() and result.nit >= 1
+    assert rosenbrock(w).item() == result.fun
+
+
+@pytest.mark.parametrize("bounds, method, error, message", [
+    ((0, 1), "BFGS", ValueError, "BFGS has no bounds; these have: cobyla"),
+    ((0, 1), "newton-cg", ValueError, "newton-cg has no bounds"),
+    ([(0, 1), (2, 3)], "L-BFGS-B", ValueError, r"bounds are \(low, high\), each None, a number or a vector"),
+    (5, "L-BFGS-B", ValueError, "got 5"), (None, None, TypeError, "method must be the name of one of"),
+])
+def test_bounds_that_are_none(bounds, method, error, message):
+    w = Parameter(np.ones(2))
+    with pytest.raises(error, match=message):
+        minimize(lambda: (w * w).sum(), [w], method, bounds=bounds)
+
+
+def test_bounds_move_the_start_and_may_be_vectors():
+    w = Parameter(np.array([5.0, -5.0]))
+    low, high = np.array([0.0, 2.0]), np.array([1.0, 3.0])
+    minimize(lambda: ((w - np.array([10.0, -10.0])) ** 2).sum(), [w], bounds=(low, high))
+    np.testing.assert_allclose(w.data, [1, 2])
+    with pytest.raises(ValueError, match="gauss-newton has no bounds; trf and dogbox have"):
+        least_squares(lambda: w, [w], "gauss-newton", bounds=(0, 1))
+    least_squares(lambda: w - np.array([1.0, 5.0]), [w], "trf", bounds=(2, 4))
+    np.testing.assert_allclose(w.data, [2, 4], 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("method", ["gauss-newton", "lm", "trf", "dogbox"])
+def test_linear_least_squares_succeed_whatever_the_rounding(method, dtype):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        a, b = rng.standard_normal((50, 3)).astype(dtype), rng.standard_normal(50).astype(dtype)
+        w = Parameter(np.zeros(3, dtype))
+        result = least_squares(lambda a=a, b=b, w=w: a @ w - b, [w], method, tol=1e-6 if dtype == "float32" else 1e-10)
+        assert result.success, result.message
+        np.testing.assert_allclose(w.data, np.linalg.lstsq(a, b, rcond=None)[0], 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize("make", [lambda p: Newton([p]), lambda p: Newton([p], solver="exact"), lambda p: LBFGS([p])])
+def test_what_changes_gradients_is_refused(make):
+    for spoil in (lambda o: optim.WeightDecay(o, 0.1), lambda o: o.gradient_hooks.append(optim.clip_norm(1e-6)) or o):
+        p = Parameter(np.array([3.0, 2.0]))
+        with pytest.raises(ValueError, match="this method follows the loss itself"):
+            spoil(make(p)).step(lambda p=p: ((p - 1) ** 2).sum())
+        np.testing.assert_array_equal(p.data, [3, 2])
+    p = Parameter(np.array([3.0, 2.0]))
+    optim.SkipNonFinite(make(p)).step(lambda: ((p - 1) ** 2).sum())
+    assert np.abs(p.data - 1).max() < 2
+
+
+def test_newton_says_who_called_backward():
+    w = Parameter(np.ones(2))
+    for maximize in (False, True):
+        def closure():
+            loss = (w * w).sum()
+            loss.backward()
+            return loss
+        with pytest.raises(RuntimeError, match="the closure has called backward"):
+            Newton([w], maximize=maximize).step(closure)
+
+
+def test_lbfgs_goes_back_when_its_last_step_led_nowhere():
+    w = Parameter(np.array([9.0]))
+    lbfgs = LBFGS([w], lr=100, max_iter=1)
+    with np.errstate(invalid="ignore"):
+        for _ in range(3):
+            lbfgs.step(lambda: (w - 4 * np.log(w)).sum())
+            lbfgs.param_groups[0]["lr"] /= 100
+    assert 0 < w.data[0] < 9.1
+
+
+def test_newton_restores_the_array_itself():
+    w = Parameter(np.array([1.0, 2.0]))
+    array = w.data
+    with pytest.raises(np.linalg.LinAlgError):
+        Newton([w], solver="exact").step(lambda: w[0] ** 2 + 0 * w[1])
+    assert w.data is array

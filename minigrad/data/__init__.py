@@ -3,6 +3,7 @@
 from minigrad.data.datasets import CIFAR10, MNIST, ArrayDataset, CharText, FashionMNIST, digits, load, random_split
 from minigrad.data.files import CorruptFileError, DatasetNotAvailable, fetch, read_idx
 from minigrad.data.loader import DataLoader, WeightedSampler
+from minigrad.data.mixing import MixingLoader, cutmix, mixup
 from minigrad.data.toys import blobs, circles, moons, sine, spiral, xor
 from minigrad.data.transforms import (
     PCA,
@@ -46,6 +47,7 @@ __all__ = [
     "MaxAbsScaler",
     "MinMax",
     "MinMaxScaler",
+    "MixingLoader",
     "Normalize",
     "Normalizer",
     "OneHot",
@@ -61,9 +63,11 @@ __all__ = [
     "WeightedSampler",
     "blobs",
     "circles",
+    "cutmix",
     "digits",
     "fetch",
     "load",
+    "mixup",
     "moons",
     "random_split",
     "read_idx",

@@ -20,6 +20,7 @@ class _Kernels(Module):
     def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
                  dtype, generator):
         name = type(self).__name__
+        lazy, in_channels = in_channels is None, groups if in_channels is None else in_channels
         if min(in_channels, out_channels, groups) < 1:
             raise ValueError(f"{name}: in_channels={in_channels}, out_channels={out_channels} and groups={groups} must "
                              "be at least 1")
@@ -35,12 +36,31 @@ class _Kernels(Module):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.padding_mode = padding_mode
-        channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
-        self.weight = Parameter(np.empty((*channels, *kernel), dtype))
+        self.lazy_generator = generator
+        self.weight = Parameter(np.empty(0, dtype))
         self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
-        init.torch_default_(self.weight, self.bias, generator)
+        self._build(in_channels)
+        if lazy:
+            self.in_channels, self.weight.data = None, np.empty(0, dtype)
+
+    def _build(self, in_channels):
+        """The weights, now that in_channels is known; ValueError if it does not divide into the groups."""
+        if in_channels % self.groups:
+            raise ValueError(f"{type(self).__name__}: {in_channels} input channels must divide into {self.groups} "
+                             "groups")
+        self.in_channels, out = in_channels, self.out_channels
+        channels = (in_channels, out // self.groups) if self.transposed else (out, in_channels // self.groups)
+        self.weight.data = np.empty((*channels, *self.kernel_size), self.weight.dtype)
+        init.torch_default_(self.weight, self.bias, self.lazy_generator)
+
+    def _infer_from(self, state, prefix):
+        shape = np.shape(state.get(f"{prefix}weight"))
+        if self.in_channels is None and len(shape) == self.n + 2:
+            self._build(shape[0] if self.transposed else shape[1] * self.groups)
 
     def forward(self, x):
+        if self.in_channels is None:
+            self._build(x.shape[-self.n - 1])
         padding = self.padding
         if self.padding_mode != "zeros" and x.ndim == self.n + 2:
             steps = (_ints(v, "", self.n) for v in (self.stride, self.dilation))
@@ -59,7 +79,7 @@ class _Kernels(Module):
 
 
 class _Conv(_Kernels):
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
+    def __init__(self, in_channels: int | None, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
                  groups: int = 1, bias: bool = True, padding_mode: str = "zeros", dtype=np.float32, generator=None):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
                          dtype, generator)
@@ -76,7 +96,8 @@ class Conv2d(_Conv):
 
     weight: (out_channels, in_channels / groups, kH, kW). padding: int, pair, 'same' (stride 1 only; Keras has it for
     any) or 'valid'. padding_mode: 'zeros', 'reflect', 'replicate' or 'circular'. With kernel_size 1 it is a Dense layer
-    at every pixel. Starts uniform in +-1 / sqrt(in_channels / groups * kH * kW).
+    at every pixel. Starts uniform in +-1 / sqrt(in_channels / groups * kH * kW). in_channels=None: that of the first
+    input.
     """
 
     n = 2
@@ -86,6 +107,25 @@ class Conv3d(_Conv):
     """`Conv2d` of volumes: (N, in_channels, D, H, W) -> (N, out_channels, D', H', W')."""
 
     n = 3
+
+
+class LazyConv1d(Conv1d):
+    """`Conv1d` that takes in_channels from its first input, or from the state it loads; by PyTorch's name."""
+
+    def __init__(self, out_channels: int, kernel_size, *args, **kwargs):
+        _Conv.__init__(self, None, out_channels, kernel_size, *args, **kwargs)
+
+
+class LazyConv2d(Conv2d):
+    """`Conv2d` that takes in_channels from its first input, or from the state it loads; by PyTorch's name."""
+
+    __init__ = LazyConv1d.__init__
+
+
+class LazyConv3d(Conv3d):
+    """`Conv3d` that takes in_channels from its first input, or from the state it loads; by PyTorch's name."""
+
+    __init__ = LazyConv1d.__init__
 
 
 # ---- transposed ----

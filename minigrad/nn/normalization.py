@@ -14,18 +14,35 @@ SPACE = ("", ", L", ", H, W", ", D, H, W")
 class _BatchNorm(Module):
     ndims: tuple[int, ...]
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+    def __init__(self, num_features: int | None, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, dtype=np.float32, *, bias: bool = True):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype)) if affine and bias else None
+        n = num_features or 0
+        self.weight = Parameter(np.ones(n, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(n, dtype)) if affine and bias else None
         self.running_mean = self.running_var = None
         if track_running_stats:
-            self.register_buffer("running_mean", np.zeros(num_features, dtype))
-            self.register_buffer("running_var", np.ones(num_features, dtype))
+            self.register_buffer("running_mean", np.zeros(n, dtype))
+            self.register_buffer("running_var", np.ones(n, dtype))
             self.register_buffer("num_batches_tracked", np.zeros((), np.int64))
 
+    def _build(self, num_features):
+        self.num_features = num_features
+        for name, value in (("weight", 1), ("bias", 0)):
+            if getattr(self, name) is not None:
+                getattr(self, name).data = np.full(num_features, value, getattr(self, name).dtype)
+        for name, value in (("running_mean", 0), ("running_var", 1)):
+            if getattr(self, name) is not None:
+                setattr(self, name, np.full(num_features, value, getattr(self, name).dtype))
+
+    def _infer_from(self, state, prefix):
+        shapes = [np.shape(state[prefix + n]) for n in ("weight", "running_mean") if prefix + n in state]
+        if self.num_features is None and shapes and len(shapes[0]) == 1:
+            self._build(shapes[0][0])
+
     def forward(self, x):
+        if self.num_features is None and x.ndim > 1:
+            self._build(x.shape[1])
         if x.ndim not in self.ndims or x.shape[1] != self.num_features:
             shapes = " or ".join(f"(N, {self.num_features}{SPACE[d - 2]})" for d in self.ndims)
             raise ValueError(f"{type(self).__name__}: input {x.shape} must be {shapes}")
@@ -60,6 +77,25 @@ class BatchNorm3d(_BatchNorm):
     """Per channel of (N, C, D, H, W), statistics over batch and voxels; otherwise as `BatchNorm1d`."""
 
     ndims = (5,)
+
+
+class LazyBatchNorm1d(BatchNorm1d):
+    """`BatchNorm1d` that takes num_features from its first input, or from the state it loads; by PyTorch's name."""
+
+    def __init__(self, *args, **kwargs):
+        _BatchNorm.__init__(self, None, *args, **kwargs)
+
+
+class LazyBatchNorm2d(BatchNorm2d):
+    """`BatchNorm2d` that takes num_features from its first input, or from the state it loads; by PyTorch's name."""
+
+    __init__ = LazyBatchNorm1d.__init__
+
+
+class LazyBatchNorm3d(BatchNorm3d):
+    """`BatchNorm3d` that takes num_features from its first input, or from the state it loads; by PyTorch's name."""
+
+    __init__ = LazyBatchNorm1d.__init__
 
 
 class _InstanceNorm(_BatchNorm):

@@ -42,6 +42,7 @@ from .multi import MultiOptimizer
 from .optimizer import Optimizer, clip_grad_norm_, clip_grad_value_, clip_norm, clip_value
 from .range_test import LRRange, lr_find
 from .regularizers import (
+    ActivityPenalty,
     elastic_net,
     gradient_penalty,
     l1_penalty,
@@ -104,14 +105,14 @@ from .wrappers import (
 __all__ = [
     "ADOPT", "ASGD", "COCOB", "EMA", "GD", "LAMB", "LARS", "LBFGS", "MADGRAD", "NAG", "PID", "QHM", "SAM", "SGD",
     "SGDP", "SGDR", "SGDW", "SM3", "SOAP", "SWA", "SWALR", "SWATS", "A2GradExp", "A2GradInc", "A2GradUni", "AMSBound",
-    "AMSGrad", "AcProp", "AccSGD", "Accumulate", "AdEMAMix", "AdaBelief", "AdaBound", "AdaHessian", "AdaMod",
-    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo", "Apollo",
-    "AveragedModel", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",
-    "DAdaptAdamW", "DiffGrad", "DoG", "DoWG", "Eigenpairs", "ExponentialDecay", "ExponentialLR", "Fromage", "Ftrl",
-    "GaLore", "GradScaler", "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay", "Iteration",
-    "LRRange", "LRScheduler", "LaProp", "LambdaLR", "LinearLR", "Lion", "Lookahead", "Mechanic", "MoMo", "MoMoAdam",
-    "Momentum", "MultiOptimizer", "MultiStepLR", "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Newton", "Noam",
-    "NoisySGD", "NovoGrad", "Objective", "OneCycleLR", "OptimisticAdam", "OptimisticGD", "Optimizer",
+    "AMSGrad", "AcProp", "AccSGD", "Accumulate", "ActivityPenalty", "AdEMAMix", "AdaBelief", "AdaBound", "AdaHessian",
+    "AdaMod", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamP", "AdamW", "Adamax", "AdamaxW", "Adan", "AggMo",
+    "Apollo", "AveragedModel", "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts",
+    "CyclicLR", "DAdaptAdamW", "DiffGrad", "DoG", "DoWG", "Eigenpairs", "ExponentialDecay", "ExponentialLR",
+    "Fromage", "Ftrl", "GaLore", "GradScaler", "GradientNoise", "HyperSchedule", "InverseSqrtLR", "InverseTimeDecay",
+    "Iteration", "LRRange", "LRScheduler", "LaProp", "LambdaLR", "LinearLR", "Lion", "Lookahead", "Mechanic", "MoMo",
+    "MoMoAdam", "Momentum", "MultiOptimizer", "MultiStepLR", "MultiplicativeLR", "Muon", "NAdam", "NAdamW", "Newton",
+    "Noam", "NoisySGD", "NovoGrad", "Objective", "OneCycleLR", "OptimisticAdam", "OptimisticGD", "Optimizer",
     "PiecewiseConstant", "PolyakSGD", "PolynomialLR", "Prodigy", "QHAdam", "RAdam", "RMSprop", "Ranger", "RangerQH",
     "RangerVA", "ReduceLROnPlateau", "Rprop", "SAdam", "ScheduleFree", "SequentialLR", "Shampoo", "SignSGD", "Signum",
     "SimplifiedAdEMAMix", "SkipNonFinite", "Sophia", "SparseAdam", "SpectralDensity", "StepDecay", "StepLR",

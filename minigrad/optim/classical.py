@@ -187,17 +187,20 @@ class _Flat(Optimizer):
             g = self._sign() * self._join(grads)
         return self._vector(), g
 
+    def _refuse_hooks(self, x, g):
+        if self.gradient_hooks:
+            w, changed = self._hooked(g)
+            if not (np.array_equal(w, x) and np.array_equal(changed, g, equal_nan=True)):
+                raise ValueError(f"{type(self).__name__}: a gradient hook or a wrapper changed the gradient or the "
+                                 "weights, but this method follows the loss itself: put decay into the closure's "
+                                 "loss, and leave out clipping and noise")
+
     def _search(self, search, closure, x, d, f, g, first, c1=1e-4, c2=0.9):
         """How far to go from x, where loss and gradient are f and g, along d: 0 if they are not finite.
 
         What `_evaluate` gave there is then in ``trials``, under how far.
         """
-        if self.gradient_hooks:
-            w, changed = self._hooked(g)
-            if not (np.array_equal(w, x) and np.array_equal(changed, g, equal_nan=True)):
-                raise ValueError(f"{type(self).__name__}: a gradient hook or a wrapper changed the gradient or the "
-                                 "weights, but a line search follows the loss itself: put decay into the closure's "
-                                 "loss, and leave out clipping and noise")
+        self._refuse_hooks(x, g)
         with np.errstate(invalid="ignore"):
             slope = float(g @ d)
         if not (math.isfinite(f) and -math.inf < slope < 0):

@@ -1,4 +1,4 @@
-"""What keeps weights in bounds: penalties to add to the loss, and constraints to apply after the step.
+"""What keeps weights and outputs in bounds: penalties to add to the loss, constraints to apply after the step.
 
     loss = cross_entropy(model(x), y) + l1_penalty(model, 1e-5, where=weights)
     loss.backward(); optimizer.step(); max_norm_(model, 3)
@@ -17,12 +17,13 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from .. import graph
+from .. import graph, tree
+from ..nn.module import Module
 from ..random import default_generator
 from ..tensor import Tensor, grad
 
-__all__ = ["elastic_net", "gradient_penalty", "l1_penalty", "l2_penalty", "max_norm_", "non_negative_",
-           "orthogonal_penalty", "selected", "unit_norm_", "weight_noise", "weights"]
+__all__ = ["ActivityPenalty", "elastic_net", "gradient_penalty", "l1_penalty", "l2_penalty", "max_norm_",
+           "non_negative_", "orthogonal_penalty", "selected", "unit_norm_", "weight_noise", "weights"]
 
 Where = str | Callable[[str, Tensor], bool] | None
 
@@ -137,6 +138,56 @@ def gradient_penalty(f: Callable[[Tensor], Tensor], x, strength: float = 10.0, t
     flat = squares.data == 0  # where the root has no derivative: as a norm's, it is 0
     norms = np.where(flat, 0, np.sqrt(np.where(flat, 1, squares)))
     return strength * ((norms - target) ** 2).mean()
+
+
+class ActivityPenalty:
+    """(l1 sum |a| + l2 sum a^2) / N over the outputs a of layers, of N rows. Keras' activity_regularizer.
+
+        penalty = ActivityPenalty(model, l1=1e-4, where=nn.ReLU)
+        train.fit(model, data, optimizer, loss=lambda output, y: F.cross_entropy(output, y) + penalty())
+
+    where: the layers; a class, or several in a tuple, a pattern of names as "hidden.*", or a function of name and
+    module. Calling it gives the sum of what the layers put out since the model was last called. l1 makes outputs
+    sparse (Glorot et al. 2011). ``remove()`` takes its hooks away. Raises ValueError if where selects no layer.
+    """
+
+    def __init__(self, model: Module, l1: float = 0.0, l2: float = 0.0, *,
+                 where: type | tuple[type, ...] | str | Callable[[str, Module], bool]):
+        _check("l1", l1)
+        _check("l2", l2)
+        self.l1, self.l2, self.terms = l1, l2, []
+        found = [m for name, m in model.named_modules() if self._wanted(where, name, m)]
+        if not found:
+            layers = [f"{name or 'itself'} ({type(m).__name__})" for name, m in model.named_modules()]
+            raise ValueError(f"where={where!r} selects none of the model's layers: {', '.join(layers)}")
+        self.handles = [model.register_forward_pre_hook(self._begin),
+                        *(m.register_forward_hook(self._take) for m in found)]
+
+    @staticmethod
+    def _wanted(where, name, module):
+        if isinstance(where, str):
+            return fnmatchcase(name, where)
+        return isinstance(module, where) if isinstance(where, (type, tuple)) else where(name, module)
+
+    def _begin(self, module, args):
+        self.terms = []
+
+    def _take(self, module, args, output):
+        for _, a in tree.leaves(output):
+            if getattr(a, "dtype", np.dtype(object)).kind == "f" and a.ndim:
+                if self.l1:
+                    self.terms.append(abs(a).sum() * (self.l1 / max(len(a), 1)))
+                if self.l2:
+                    self.terms.append((a * a).sum() * (self.l2 / max(len(a), 1)))
+
+    def __call__(self) -> Tensor:
+        return _sum(self.terms) if self.terms else Tensor(np.float32(0))
+
+    def remove(self) -> None:
+        """Take the hooks away from the model."""
+        for handle in self.handles:
+            handle.remove()
+        self.terms = []
 
 
 # ---- constraints, in place: after the optimizer's step ----

@@ -24,6 +24,7 @@ __all__ = ["LBFGS", "Iteration", "Newton", "Objective", "least_squares", "minimi
 
 HESSP = {"newton-cg", "trust-ncg", "trust-krylov", "trust-constr"}  # use Hessian-vector products
 HESS = {"trust-exact", "dogleg"}  # use the whole Hessian
+BOUNDED = {"l-bfgs-b", "tnc", "slsqp", "trust-constr", "nelder-mead", "powell", "cobyla", "cobyqa"}
 NO_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
 UNBOUNDED = -1e30  # times 1 + |the first loss|: a loss below falls without end
 
@@ -56,7 +57,8 @@ class Objective:
     loss: returns a Tensor with one number, the same for the same parameters (whole data set, no dropout). Vectors are
     float64 whatever the parameters' dtype: SciPy rounds its line search to the dtype of its vector. Every call leaves
     the parameters at its x, in arrays of its own; `place` puts them back into the first ones. ``best`` is (loss, x) of
-    the smallest finite loss seen; counts and seconds are in ``evaluations``, ``products`` and ``seconds``.
+    the smallest finite loss seen; counts and seconds are in ``evaluations``, ``products`` and ``seconds``. Of a model
+    it knows the parameters alone: batch norm's running statistics see every point that is tried: use ``model.eval()``.
     """
 
     def __init__(self, loss: Callable[[], Tensor], params: Iterable):
@@ -65,8 +67,10 @@ class Objective:
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
                 raise TypeError(f"parameter {i} must be a leaf Tensor of real numbers, got {p!r:.60}")
+            if any(p is q for q in params[:i]):
+                raise ValueError(f"parameter {i} {p.shape} is there twice; model.parameters() names shared ones once")
         self.params = [p for p in params if p.requires_grad]
-        if not self.params:
+        if not sum(p.size for p in self.params):
             raise ValueError("no parameter requires grad: is model.parameters() empty, or used up?")
         self.loss = loss
         self.evaluations = self.products = 0
@@ -122,6 +126,7 @@ class Objective:
         if point.value is None:
             self._record(point)
             inside = self.bounds is None or (np.all(self.bounds.lb <= x) and np.all(x <= self.bounds.ub))
+            point.best_before = self.best
             if -math.inf < point.value < self.best[0] and inside:
                 self.best = point.value, point.x
         return point.value
@@ -143,6 +148,8 @@ class Objective:
             output, start = self._graph(point), time.perf_counter()
             with np.errstate(all="ignore"):
                 point.g = self.join(g.data for g in grad(output, self.params, retain_graph=self._curved))
+            if not np.isfinite(point.g).all() and self.best[1] is point.x:
+                self.best = point.best_before
             if not self._curved:
                 point.output = None
             self.seconds += time.perf_counter() - start
@@ -154,10 +161,7 @@ class Objective:
         node = point.output.node
         if node is None or not node.requires_grad:
             raise RuntimeError("the loss does not depend on the parameters: is it computed from copies of them?")
-        if node.op is not None and node.values is None:
-            raise RuntimeError("the closure has called backward: it shall only return the loss, whose graph is still "
-                               "needed")
-        return point.output
+        return _alive(point.output)
 
     def hessp(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
         """The Hessian at x times p. The gradient's graph is made once for every x, however many the products."""
@@ -199,12 +203,20 @@ class Objective:
         return np.concatenate([np.asarray(b, np.float64).reshape(y.size, -1) for b in blocks], axis=1)
 
 
+def _alive(loss):
+    node = getattr(loss, "node", None)
+    if node is not None and node.op is not None and node.values is None:
+        raise RuntimeError("the closure has called backward: it shall only return the loss, whose graph is still "
+                           "needed")
+    return loss
+
+
 class _Point:
     """What is known at one vector."""
 
     def __init__(self, x, arrays):
         self.x, self.arrays = x, arrays
-        self.value = self.g = None
+        self.value = self.g = self.best_before = None
         self.output = self.gradient = None  # with their graphs
 
 
@@ -222,14 +234,19 @@ def minimize(loss: Callable[[], Tensor], params: Iterable, method: str = "L-BFGS
     gradients; "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr" with Hessian-vector products; "trust-exact",
     "dogleg" with the Hessian; "Nelder-Mead", "Powell", "COBYLA", "COBYQA" (SciPy 1.14) with the loss alone. None needs
     a rate.
-    bounds: (low, high) for every weight, or a `scipy.optimize.Bounds`. callback: called with an `Iteration` after each,
-    the parameters being where it is; true or StopIteration ends the run. tol, options: SciPy's.
+    bounds: (low, high) for every weight, numbers, vectors or None, or a `scipy.optimize.Bounds`, for methods that have
+    bounds ("L-BFGS-B", "TNC", "SLSQP", "trust-constr" and those without gradients); the start is moved inside.
+    callback: called with an `Iteration` after each, the parameters being where it is; true or StopIteration ends the
+    run. tol, options: SciPy's.
 
     Returns SciPy's OptimizeResult, with ``history``, a list of Iterations from 0, the start, ``nhvp`` and ``seconds``.
     Where the loss is not finite SciPy is shown a wall instead, so that it turns back, and what is returned is the best
-    point seen if the last is worse. A loss that is not finite at the start, or that falls without end, is a result with
-    ``success`` False, whose message says so. Whatever is raised leaves the parameters as they were.
+    point seen if the last is worse. A loss or gradient that is not finite at the start, a Hessian that is not finite,
+    or a loss that falls without end, is a result with ``success`` False, whose message says so. Whatever is raised
+    leaves the parameters as they were. ValueError for bounds that are none, or for a method without.
     """
+    if not isinstance(method, str):
+        raise TypeError(f"method must be the name of one of scipy.optimize.minimize's, got {method!r}")
     return _minimize(Objective(loss, params), method, bounds, callback, tol, options)
 
 
@@ -237,6 +254,8 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
     import scipy.optimize
     objective._curved = method.lower() in HESSP | HESS
     start, before, name = time.perf_counter(), objective.x, method.lower()
+    if bounds is not None and name not in BOUNDED:
+        raise ValueError(f"{method} has no bounds; these have: {', '.join(sorted(BOUNDED))}")
     objective.bounds = bounds = _bounds(bounds, before)
     x0 = before if bounds is None else np.clip(before, bounds.lb, bounds.ub)
     history, at = [], {}
@@ -256,6 +275,14 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
             at[x.tobytes()] = f, math.nan if g is None else float(np.abs(g).max())
         return f if g is None else (f, g)
 
+    def finite(curvature):
+        def checked(*given):
+            h = curvature(*given)
+            if not np.isfinite(h).all():
+                raise _Stop(f"the Hessian is not finite where the loss is {objective._point.value:g}")
+            return h
+        return checked
+
     def note(x):
         f, norm = at.get(x.tobytes(), (objective.best[0], math.nan))
         history.append(Iteration(len(history), f, norm, objective.evaluations, objective.products,
@@ -273,9 +300,9 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
 
     derivatives = {"jac": name not in NO_GRADIENT}
     if name in HESSP:
-        derivatives["hessp"] = objective.hessp
+        derivatives["hessp"] = finite(objective.hessp)
     elif name in HESS:
-        derivatives["hess"] = objective.hess
+        derivatives["hess"] = finite(objective.hess)
     try:
         with np.errstate(all="ignore"):
             first = objective.value(x0) if name in NO_GRADIENT else objective.fun(x0)[0]
@@ -284,17 +311,25 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
         note(x0)
         if not math.isfinite(first):
             raise _Stop(f"the loss is {first} at the start")
+        if g is not None and not np.isfinite(g).all():
+            raise _Stop(f"the gradient is not finite at the start, where the loss is {first:g}")
         result = scipy.optimize.minimize(fun, x0, method=method, bounds=bounds, callback=after, tol=tol,
                                          options=options, **derivatives)
     except _Stop as why:
-        result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=-1, message=str(why),
-                                               nit=len(history) - 1)
-    except BaseException:
+        result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=-1, message=str(why))
+    except StopIteration:  # which not all methods take
+        result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=99,
+                                               message="the callback ended the run")
+    except BaseException as error:
         objective.place(before)
-        raise
+        if not (isinstance(error, ValueError) and "infs or NaNs" in str(error)):  # SciPy's own overflow
+            raise
+        result = scipy.optimize.OptimizeResult(x=x0, fun=math.nan, success=False, status=-1,
+                                               message=f"numbers overflowed in {method}")
+    result.setdefault("nit", len(history) - 1)
     result.success = bool(result.success)
     if not result.fun <= objective.best[0]:
-        result.fun, result.x = objective.best
+        result.fun, result.x = objective.best if math.isfinite(objective.best[0]) else (history[0].loss, x0)
     if result.success and bounds is None and np.array_equal(result.x, x0) and history[0].gradient_norm > 1e-3:
         result.success, result.message = False, (
             f"no step was taken, but the gradient is {history[0].gradient_norm:g}: is the loss smooth here and curved?")
@@ -308,6 +343,9 @@ def _bounds(bounds, x):
     import scipy.optimize
     if bounds is None or isinstance(bounds, scipy.optimize.Bounds):
         return bounds
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2 or any(isinstance(b, (tuple, list)) for b in bounds):
+        raise ValueError(f"bounds are (low, high), each None, a number or a vector, or a scipy.optimize.Bounds; got "
+                         f"{bounds!r:.60}")
     low, high = bounds
     return scipy.optimize.Bounds(np.full_like(x, -math.inf if low is None else low),
                                  np.full_like(x, math.inf if high is None else high), True)
@@ -329,6 +367,8 @@ def least_squares(residuals: Callable[[], Tensor], params: Iterable, method: str
     methods = ("gauss-newton", "lm", "trf", "dogbox")
     if method not in methods:
         raise ValueError(f"method must be one of {', '.join(methods)}, got {method!r}")
+    if bounds is not None and method not in ("trf", "dogbox"):
+        raise ValueError(f"{method} has no bounds; trf and dogbox have")
     if damping and method != "gauss-newton":
         raise ValueError(f"damping is for gauss-newton, {method} finds its own")
     seen = {}
@@ -342,7 +382,9 @@ def least_squares(residuals: Callable[[], Tensor], params: Iterable, method: str
         return half
     objective = Objective(loss, params)
     objective._curved = True  # the graph of r is walked for J
-    start, x0, history = time.perf_counter(), objective.x, []
+    start, before, history = time.perf_counter(), objective.x, []
+    objective.bounds = bounds = _bounds(bounds, before)
+    x0 = before if bounds is None else np.clip(before, bounds.lb, bounds.ub)
 
     def at(x):
         with np.errstate(all="ignore"):
@@ -368,15 +410,16 @@ def least_squares(residuals: Callable[[], Tensor], params: Iterable, method: str
         if method == "gauss-newton":
             result = _gauss_newton(fun, jac, x0, damping, tol, max_iter)
         else:
-            given = {} if bounds is None else {"bounds": _bounds(bounds, x0)}
+            given = {} if bounds is None else {"bounds": bounds}
             result = scipy.optimize.least_squares(fun, x0, jac, method=method, ftol=tol, xtol=tol, gtol=tol,
                                                   max_nfev=max_iter, **given)
     except BaseException:
-        objective.place(x0)
+        objective.place(before)
         raise
-    best, x = objective.best
-    if not result.cost <= best:
-        result.success, result.message = False, f"it ended at a cost of {result.cost:g}, above the best one on the way"
+    (best, x), last = objective.best, objective.value(result.x)
+    if not last <= best:
+        if not last <= best * (1 + 1e-6):
+            result.success, result.message = False, f"it ended at a cost of {last:g}, above the best one on the way"
         result.update(x=x, cost=best, fun=fun(x))
     objective.place(result.x)
     result.update(nfev=objective.evaluations, history=history, seconds=time.perf_counter() - start)
@@ -445,18 +488,22 @@ class Newton(_Flat):
         def loss():
             out = closure()
             kept.append(out)
-            return sign * out if isinstance(out, Tensor) else out
+            return _alive(-out) if sign < 0 and isinstance(_alive(out), Tensor) else out
         objective = Objective(loss, group["params"])
         objective._curved = True
-        if group["solver"] == "exact":
-            with self._whole():
+        x, damping, (hessp, hess) = objective.x, group["damping"], (objective.hessp, objective.hess)
+        if damping:
+            objective.hessp = lambda x, p: hessp(x, p) + damping * p
+            objective.hess = lambda x: hess(x) + damping * np.eye(len(x))
+        try:
+            self._refuse_hooks(x, objective.fun(x)[1])
+            if group["solver"] == "exact":
                 self._exact(objective, group)
-        else:
-            curved = objective.hessp, objective.hess
-            if group["damping"]:
-                objective.hessp = lambda x, p: curved[0](x, p) + group["damping"] * p
-                objective.hess = lambda x: curved[1](x) + group["damping"] * np.eye(len(x))
-            _minimize(objective, group["solver"], options={"maxiter": group["max_iter"]}, tol=group["tol"])
+            else:
+                _minimize(objective, group["solver"], options={"maxiter": group["max_iter"]}, tol=group["tol"])
+        except BaseException:
+            objective.place(x)
+            raise
         self.evaluations += objective.evaluations
         self.products += objective.products
         return kept[0].detach() if isinstance(kept[0], Tensor) else kept[0]
@@ -465,7 +512,6 @@ class Newton(_Flat):
         x = objective.x
         f, g = objective.fun(x)
         h = objective.hess(x)
-        h.flat[::len(x) + 1] += group["damping"]
         if not (np.isfinite(g).all() and np.isfinite(h).all()):
             objective.place(x)
             return
@@ -545,6 +591,11 @@ class LBFGS(_Flat):
         with self._whole() as x:
             first, f, g = self._evaluate(closure, x)
             before = self.evaluations - 1
+            if not math.isfinite(f) and "step" in self.common:  # the last step of the last call led here
+                x = x - self.common.pop("step")
+                self.common.pop("g")
+            else:
+                self._refuse_hooks(x, g)
             for i in range(1, group["max_iter"] + 1):
                 if not (math.isfinite(f) and np.abs(g).max(initial=0) > group["tolerance_grad"]):
                     break

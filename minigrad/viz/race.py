@@ -59,13 +59,15 @@ def _draw(runs, path, dark, ylabel, value, target):
     figure = _themed(12, 4.6, theme, labels)
     first, starts = None, [value(run, run.history[0]) for run in runs]
     top = max([1e2 * y for y in starts if math.isfinite(y) and y > 0], default=math.inf)
+    ends = [value(run, run.history[-1]) for run in runs]  # whoever found the least ends at 0, which is no reason to
+    floor = max(FLOOR, min([0.1 * y for y in ends if math.isfinite(y) and y > 0], default=FLOOR))  # crowd the others
     for k, (title, key) in enumerate(AXES):
         axes = figure.add_subplot(1, len(AXES), k + 1, sharey=first)
         first = first or axes
         for i, group in enumerate(several):
             xs = [np.array([getattr(it, key) for it in run.history], float) for run in group]
             ys = [np.array([value(run, it) for it in run.history], float) for run in group]
-            ys = [np.clip(np.where(np.isfinite(y), y, top), FLOOR, top) for y in ys]
+            ys = [np.clip(np.where(np.isfinite(y), y, top), floor, top) for y in ys]
             look = _look(i, group[0].second_order, theme)
             x, low, middle, high = _band(xs, ys)
             if len(group) > 1:

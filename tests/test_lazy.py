@@ -1,0 +1,110 @@
+"""Layers whose input size is that of their first input; and errors that say in which layer they happened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor, nn, no_grad, optim
+from minigrad import functional as F
+
+
+def network():
+    return nn.Sequential(nn.LazyConv2d(4, 3, groups=2), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Dense(8),
+                         nn.LazyBatchNorm1d(), nn.LazyLinear(3))
+
+
+X = np.random.default_rng(0).standard_normal((6, 2, 5, 5)).astype(np.float32)
+
+
+def test_sizes_come_from_the_first_input():
+    model = network()
+    assert model(Tensor(X)).shape == (6, 3)
+    assert {n: p.shape for n, p in model.named_parameters()} == {
+        "0.weight": (4, 1, 3, 3), "0.bias": (4,), "1.weight": (4,), "1.bias": (4,), "4.weight": (36, 8), "4.bias": (8,),
+        "5.weight": (8,), "5.bias": (8,), "6.weight": (8, 3), "6.bias": (3,)}
+    assert (model[0].in_channels, model[4].in_features, model[5].num_features) == (2, 36, 8)
+    assert "Dense(36, 8)" in repr(model)
+
+
+def test_it_starts_as_the_layer_of_that_size_does():
+    lazy, known = nn.Dense(5, generator=np.random.default_rng(3)), nn.Dense(4, 5, generator=np.random.default_rng(3))
+    lazy(Tensor(np.ones((1, 4), np.float32)))
+    np.testing.assert_array_equal(lazy.weight.data, known.weight.data)
+    bound = 1 / 36 ** 0.5
+    model = network()
+    model(Tensor(X))
+    assert 0.8 * bound < np.abs(model[4].weight.data).max() <= bound
+
+
+def test_an_optimizer_made_before_trains_it():
+    model = network()
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    labels, losses = np.arange(6) % 3, []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(Tensor(X)), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 < losses[0]
+
+
+def test_sizes_come_from_a_state():
+    trained, fresh = network(), network()
+    trained(Tensor(X))
+    fresh.load_state_dict(trained.state_dict())
+    with no_grad():
+        np.testing.assert_array_equal(fresh.eval()(Tensor(X)).data, trained.eval()(Tensor(X)).data)
+    again = network()
+    nn.load_torch_state_dict(again, nn.torch_state_dict(trained))
+    np.testing.assert_array_equal(again[4].weight.data, trained[4].weight.data)
+
+
+def test_a_lazy_layer_keeps_its_dtype():
+    model = network().astype(np.float64)
+    assert model(Tensor(X.astype(np.float64))).dtype == np.float64
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float64)}
+
+
+def test_channels_that_do_not_divide():
+    with pytest.raises(ValueError, match=r"in LazyConv2d: LazyConv2d: 3 input channels must divide into 2 groups"):
+        nn.LazyConv2d(4, 3, groups=2)(Tensor(np.ones((1, 3, 5, 5), np.float32)))
+
+
+class Block(nn.Module):
+    def __init__(self):
+        self.inner = nn.Sequential(nn.Dense(4, 4), nn.ReLU(), nn.Dense(5, 2))
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("model, x, message", [
+    (nn.Dense(3, 2), np.ones((4, 5), np.float32),
+     r"^in Dense: linear: input \(4, 5\).*\[its input: float32 \(4, 5\)\]$"),
+    (nn.Sequential(nn.Flatten(), Block()), np.ones((4, 2, 2), np.float32),
+     r"^in 1\.inner\.2 \(Dense\): linear: input \(4, 4\) .* 5 features .*\[its input: float32 \(4, 4\)\]$"),
+    (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), np.ones((2, 1, 8, 8), np.float32),
+     r"^in 0 \(Conv2d\): .*\(2, 1, 8, 8\)"),
+    (nn.Sequential(nn.Embedding(5, 2)), np.array([7]), r"^in 0 \(Embedding\): embedding: indices from 7 to 7"),
+])
+def test_errors_name_the_layer(model, x, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        model(Tensor(x) if x.dtype.kind == "f" else x)
+
+
+def test_errors_of_ones_own_layers_keep_their_kind():
+    class Odd(nn.Module):
+        def forward(self, x):
+            raise KeyError("nothing")
+    with pytest.raises(KeyError, match="'nothing'"):
+        nn.Sequential(Odd())(X)
+    error = ValueError("two", "arguments")
+
+    class Two(nn.Module):
+        def forward(self, x):
+            raise error
+    with pytest.raises(ValueError) as caught:
+        nn.Sequential(Two())(X)
+    assert caught.value is error and error.args == ("two", "arguments")
