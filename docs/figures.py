@@ -644,8 +644,9 @@ def layers_fractional(axes=None, seeds=5, known=400, epochs=20):
         found[sequence] = np.array(edges) + 1
     x, y = (np.concatenate([getattr(data.digits(part), which) for part in (True, False)]) for which in "xy")
     draws, sizes = 12, (1, 2, 3, 4, 6, 8, 12)
-    pools = {"max, 8-4-2": (nn.MaxPool2d(2), nn.MaxPool2d(2)), "fractional, 8-6-4": tuple(
-        nn.FractionalMaxPool2d(None, size, sequence="random") for size in (6, 4))}
+    pools = {"max, 8-4-2": (nn.MaxPool2d(2), nn.MaxPool2d(2)),
+             "fixed regions, 8-6-4": (nn.AdaptiveMaxPool2d(6), nn.AdaptiveMaxPool2d(4)),
+             "fractional, 8-6-4": tuple(nn.FractionalMaxPool2d(None, n, sequence="random") for n in (6, 4))}
     for name, (first, second) in pools.items():
         for seed in range(seeds):
             mg.manual_seed(seed)
@@ -666,7 +667,7 @@ def layers_fractional(axes=None, seeds=5, known=400, epochs=20):
         left.set(xlabel="pixel", yticks=(5.5, 19), yticklabels=("random", "pseudo-\nrandom"), xlim=(0, 25),
                  title="25 pixels in 18 regions, 12 draws each; coloured: of 2")
         left.invert_yaxis()
-        for (name, values), style in zip(counts.items(), (STYLES[0], STYLES[1])):
+        for (name, values), style in zip(counts.items(), (STYLES[0], STYLES[2], STYLES[1])):
             mean, values = np.mean(values, axis=0), np.array(values)
             right.plot(sizes, mean, **style, label=name)
             right.fill_between(sizes, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.13, lw=0)
@@ -676,8 +677,8 @@ def layers_fractional(axes=None, seeds=5, known=400, epochs=20):
     lines = [f"25 pixels in 18 regions: {(widths == 2).sum(axis=1)[0]} of 2 and {(widths == 1).sum(axis=1)[0]} of 1"]
     for name, values in counts.items():
         values = np.array(values)
-        lines.append(f"{name:<18} {values[:, 0].mean():.2f} ± {values[:, 0].std(ddof=1):.2f} %" + (
-            "" if name.startswith("max") else f", {values[:, -1].mean():.2f} ± {values[:, -1].std(ddof=1):.2f} % with "
+        lines.append(f"{name:<22} {values[:, 0].mean():.2f} ± {values[:, 0].std(ddof=1):.2f} %" + (
+            "" if not name.startswith("frac") else f", {values[:, -1].mean():.2f} ± {values[:, -1].std(ddof=1):.2f} % with "
             f"{draws} draws averaged"))
     return lines
 
