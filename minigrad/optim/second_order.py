@@ -110,12 +110,13 @@ class Objective:
 
     def _go(self, x):
         """The point x, where the parameters are then: in new arrays, so that another point's graph stays as it was."""
-        if self._last is not None and np.array_equal(x, self._last.x):
-            self._point, self._last = self._last, self._point
-        elif self._point is None or not np.array_equal(x, self._point.x):
-            self._point, self._last = _Point(x.copy(), self.split(x)), self._point
-        else:
+        key = x.tobytes()
+        if self._point is not None and key == self._point.key:
             return self._point
+        if self._last is not None and key == self._last.key:
+            self._point, self._last = self._last, self._point
+        else:
+            self._point, self._last = _Point(key, x.copy(), self.split(x)), self._point
         for p, array in zip(self.params, self._point.arrays):
             p.data = array
         return self._point
@@ -214,8 +215,8 @@ def _alive(loss):
 class _Point:
     """What is known at one vector."""
 
-    def __init__(self, x, arrays):
-        self.x, self.arrays = x, arrays
+    def __init__(self, key, x, arrays):
+        self.key, self.x, self.arrays = key, x, arrays
         self.value = self.g = self.best_before = None
         self.output = self.gradient = None  # with their graphs
 
@@ -272,7 +273,7 @@ def _minimize(objective, method, bounds=None, callback=None, tol=None, options=N
         if not (math.isfinite(f) and (g is None or np.isfinite(g).all())):
             f, g = wall(), None if g is None else np.zeros_like(g)
         else:
-            at[x.tobytes()] = f, math.nan if g is None else float(np.abs(g).max())
+            at[objective._point.key] = f, math.nan if g is None else float(np.abs(g).max())
         return f if g is None else (f, g)
 
     def finite(curvature):
