@@ -288,11 +288,10 @@ def test_what_the_loss_raises_leaves_the_parameters_alone(method, error):
 
 
 # ---- options ----
-@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact",
-                                    "Nelder-Mead", "Powell", *COBYQA])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("how", ["true", "raise"])
 def test_a_callback_ends_the_run(method, how):
-    w, seen = Parameter(np.array([-1.2, 1.0])), []
+    w, seen = Parameter(np.array([1.2, 1.3])), []
 
     def callback(iteration):
         seen.append(iteration)
@@ -301,7 +300,7 @@ def test_a_callback_ends_the_run(method, how):
                 raise StopIteration
             return True
     result = minimize(lambda: rosenbrock(w), [w], method, callback=callback)
-    assert len(seen) == 2 and [i.iteration for i in seen] == [1, 2]
+    assert [i.iteration for i in seen] == [1, 2] and "nit" in result
     assert "callback" in result.message.lower() and (not result.success or method == "COBYQA")
     assert rosenbrock(w).item() == result.fun <= seen[-1].loss
 
@@ -606,22 +605,6 @@ def test_parameters_that_are_there_twice():
     w = Parameter(np.ones(2))
     with pytest.raises(ValueError, match=r"parameter 1 \(2,\) is there twice"):
         minimize(lambda: (w * w).sum(), [w, w])
-
-
-@pytest.mark.parametrize("method", ["TNC", "SLSQP", "trust-constr", "dogleg", "COBYLA"])
-@pytest.mark.parametrize("how", ["true", "raise"])
-def test_a_callback_ends_every_method(method, how):
-    w, seen = Parameter(np.array([1.2, 1.3])), []
-
-    def callback(iteration):
-        seen.append(iteration)
-        if len(seen) == 2:
-            if how == "raise":
-                raise StopIteration
-            return True
-    result = minimize(lambda: rosenbrock(w), [w], method, callback=callback)
-    assert len(seen) == 2 and "callback" in result.message.lower() and result.nit >= 1
-    assert rosenbrock(w).item() == result.fun
 
 
 @pytest.mark.parametrize("bounds, method, error, message", [
