@@ -128,8 +128,8 @@ class BasicBlock(Module):
         self.depth = StochasticDepth(drop, mode)
 
     def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(self._way(x) + self.depth(y))
+        return F.relu(self.depth.added(
+            self._way(x), lambda: self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))))
 
     def _way(self, x):
         if self.downsample is not None:

@@ -342,3 +342,19 @@ def test_given_masks():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("mode", ["batch", "row"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_branch_added_is_the_branch_dropped_and_added(mode, training):
+    x, calls = Tensor(np.ones((3, 2))), []
+
+    def branch():
+        calls.append(1)
+        return x * 5
+    for seed in range(6):
+        layers = [nn.StochasticDepth(0.5, mode, np.random.default_rng(seed)).train(training) for _ in range(2)]
+        calls.clear()
+        added, plain = layers[0].added(x, branch), x + layers[1](x * 5)
+        np.testing.assert_array_equal(added.data, plain.data)
+        assert len(calls) == (not training or mode == "row" or bool((plain.data != 1).any()))

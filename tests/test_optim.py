@@ -375,7 +375,7 @@ def test_every_optimizer_is_there_by_name():
 
 def test_by_name_takes_any_case():
     assert optim.by_name("NAG") is optim.NAG and optim.by_name("rms-prop") is optim.RMSprop
-    with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; there are .*adam.*sgd"):
+    with pytest.raises(ValueError, match=r"no optimizer called 'adamm'; did you mean adam"):
         optim.by_name("adamm")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import functional as F
 from .module import Module
 
@@ -110,6 +112,13 @@ class StochasticDepth(Module):
 
     def forward(self, x):
         return F.stochastic_depth(x, self.p, self.mode, self.training, self.generator)
+
+    def added(self, x, branch: Callable):
+        """x + self(branch()); a branch that is dropped for the whole batch is not computed, which saves its time."""
+        if not (self.training and self.mode == "batch" and self.p):
+            return x + self(branch())
+        keep = F.keep_mask((1,) * x.ndim, self.p, x.dtype, self.generator)
+        return x + F.stochastic_depth(branch(), self.p, mask=keep) if keep.any() else x
 
     def extra_repr(self):
         return f"p={self.p}, mode={self.mode!r}"
