@@ -238,6 +238,12 @@ class SwapEMA:
         with self.optimizer.averaged():
             return any([c(model, history) is True for c in self.callbacks])
 
+    def on_epoch_begin(self, model: Module, history: History) -> None:
+        """Called by fit."""
+        for c in self.callbacks:
+            if hasattr(c, "on_epoch_begin"):
+                c.on_epoch_begin(model, history)
+
     def on_train_end(self, model: Module, history: History) -> None:
         """Called by fit."""
         if self.optimizer.n_averaged and not self.optimizer.swapped:
@@ -260,23 +266,23 @@ class SwapEMA:
 class LearningRateScheduler:
     """lr <- schedule(epoch, lr), epoch from 0, before each epoch: for rules that look at the lr they had. Keras'.
 
-    The first is set at once. For formulas of the epoch or of the step there are `optim.schedules`: fit(schedule=...).
+    For formulas of the epoch or of the step there are `optim.schedules`: fit(schedule=...).
     """
 
     def __init__(self, optimizer, schedule: Callable[[int, float], float]):
+        if any("lr" not in group for group in optimizer.param_groups):
+            raise TypeError(f"LearningRateScheduler: {type(optimizer).__name__} has no lr to schedule")
         self.optimizer, self.schedule = optimizer, schedule
-        self._set(0)
 
-    def _set(self, epoch):
+    def on_epoch_begin(self, model: Module, history: History) -> None:
+        """Called by fit."""
         for group in self.optimizer.param_groups:
-            if "lr" not in group:
-                raise TypeError(f"LearningRateScheduler: {type(self.optimizer).__name__} has no lr to schedule")
-            new = {"lr": float(self.schedule(epoch, group["lr"]))}
+            new = {"lr": float(self.schedule(len(history), group["lr"]))}
             self.optimizer.check(new)
             group.update(new)
 
     def __call__(self, model, history):
-        self._set(len(history))
+        """Nothing is done after an epoch."""
 
 
 class ReduceLROnPlateau(_Monitoring):
@@ -321,6 +327,8 @@ class GradNormMonitor(_Remembering):
     def __init__(self, optimizer, limit: float = math.inf, least: float = 0.0):
         super().__init__()
         self.limit, self.least = limit, least
+        if not hasattr(optimizer, "gradient_hooks"):
+            raise TypeError(f"GradNormMonitor listens to an optimizer, got {type(optimizer).__name__}")
         optimizer.gradient_hooks.append(self._listen)
 
     def _forget(self):

@@ -18,13 +18,19 @@ def _array(x):
     return x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
 
 
-def _labels(x):
+def _labels(name, x):
     x = _array(x)
+    if x.ndim == 2 and x.shape[1] == 1:
+        raise ValueError(f"{name}: {x.shape} is one column, whose largest is always the first: reshape labels to (N,), "
+                         "and make labels of a single score by a threshold, scores.reshape(-1) > 0")
+    if x.dtype.kind == "f" and not (np.isfinite(x).all() if x.ndim == 2 else (x == np.floor(x)).all()):
+        raise ValueError(f"{name}: scores must be finite" if x.ndim == 2 else f"{name}: labels must be whole numbers, "
+                         f"got {x.ravel()[x.ravel() != np.floor(x.ravel())][0]:g}: are they probabilities?")
     return x.argmax(axis=1) if x.ndim == 2 else x
 
 
 def _pair(name, truth, predicted):
-    truth, predicted = _labels(truth), _labels(predicted)
+    truth, predicted = _labels(name, truth), _labels(name, predicted)
     if truth.shape != predicted.shape or truth.ndim != 1 or not len(truth):
         raise ValueError(f"{name}: truth {truth.shape} and predicted {predicted.shape} must be labels (N,), or scores "
                          "(N, C), of the same N > 0")
@@ -50,6 +56,7 @@ def top_k_accuracy(truth, scores, k: int = 5) -> float:
         raise ValueError(f"top_k_accuracy: labels {truth.shape} must be (N,) and scores {scores.shape} (N, C), N > 0")
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"top_k_accuracy: k must be in 1..{scores.shape[1]}, the number of classes, got {k}")
+    truth = _known("top_k_accuracy", truth, scores)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float((best == truth[:, None]).any(axis=1).mean())
 

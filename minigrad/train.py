@@ -65,6 +65,9 @@ class History:
     @property
     def best(self) -> Epoch:
         """The epoch of the highest validation accuracy, else lowest loss; of the training's, without validation."""
+        if not self.records:
+            raise ValueError("there is no best epoch before the first is done")
+
         def goodness(r):
             accuracy, loss = (r.accuracy, r.loss) if r.val_loss is None else (r.val_accuracy, r.val_loss)
             return -math.inf if accuracy is None else accuracy, -loss if loss == loss else -math.inf
@@ -206,8 +209,9 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
 
     progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch,
     as those of `minigrad.callbacks`; one that returns True ends the training. Those with state_dict and
-    load_state_dict are resumed too; one that is resumed ``stopped`` takes no further epoch. on_train_end(model,
-    history), where there is one, is called last, unless Ctrl-C or an error ended the training.
+    load_state_dict are resumed too; one that is resumed ``stopped`` takes no further epoch. Where there are such
+    methods, on_epoch_begin(model, history) is called before the first step of an epoch, and on_train_end(model,
+    history) last, unless Ctrl-C or an error ended the training.
 
     Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
     history says ``interrupted``. Raises Diverged when the loss is NaN or infinite before a step, which is not taken; a
@@ -239,6 +243,10 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         with run.interruptible, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while len(history) < epochs and not stopped:
                 model.train()
+                if not run.step:
+                    for callback in callbacks:
+                        if hasattr(callback, "on_epoch_begin"):
+                            callback.on_epoch_begin(model, history)
                 run.epoch(bar)
                 measured = None, None
                 if validation is not None:
@@ -360,8 +368,11 @@ class _Run:
                 self.skip_to = None
         bar.begin(len(self.history) + 1, self.step)
         before, earlier = time.perf_counter(), self.sums.seconds
-        for batch in batches:
-            with self.whole:
+        while True:
+            with self.whole:  # transforms draw too: a batch that was fetched is a step that is taken
+                batch = next(batches, None)
+                if batch is None:
+                    break
                 self._step(*_pair(batch))
                 self.step += 1
                 self.sums.seconds = earlier + time.perf_counter() - before

@@ -284,10 +284,13 @@ def test_the_schedule_gets_the_epoch_and_the_lr():
         return lr if epoch < 2 else lr * math.exp(-0.1)
     _, history, _, _ = fitted(lambda opt: [callbacks.LearningRateScheduler(opt, schedule)], lr=0.3)
     assert history["lr"] == [0.3, 0.3, 0.3 * math.exp(-0.1), 0.3 * math.exp(-0.1) * math.exp(-0.1)]
-    assert [n for n, _ in seen] == [0, 1, 2, 3, 4]
-    lrs = [0.3, 0.1, 0, 0.7, 1]
-    _, history, _, _ = fitted(lambda opt: [callbacks.LearningRateScheduler(opt, lambda n, lr: lrs[n])])
+    assert [n for n, _ in seen] == [0, 1, 2, 3]
+    lrs = [0.3, 0.1, 0, 0.7]
+    model, history, _, opt = fitted(lambda opt: [callbacks.LearningRateScheduler(opt, lambda n, lr: lrs[n])])
     assert history["lr"] == [0.3, 0.1, 0, 0.7], "exactly, and also up from 0"
+    again = train.fit(model, (X, Y), opt, epochs=2, progress=False,
+                      callbacks=[callbacks.LearningRateScheduler(opt, lambda n, lr: lrs[n])])
+    assert again["lr"] == [0.3, 0.1], "a new training begins at schedule(0)"
 
 
 @pytest.mark.parametrize(("settings", "values", "lrs"), [  # those of Keras 3
@@ -384,7 +387,7 @@ def test_constant_and_infinite_weights_have_histograms():
     (lambda o: callbacks.WeightHistogram().picture("x.png"), ValueError, r"none: no epoch was finished"),
     (lambda o: callbacks.WeightHistogram("*.kernel")(small(), [0]), ValueError, r"selects none of the model's"),
     (lambda o: callbacks.ReduceLROnPlateau(o, factor=2), ValueError, r"factor must be in \(0, 1\), got 2"),
-    (lambda o: callbacks.LearningRateScheduler(o, lambda n, lr: -1), ValueError, r"lr"),
+    (lambda o: callbacks.LearningRateScheduler(o, lambda n, lr: -1).on_epoch_begin(None, History()), ValueError, r"lr"),
     (lambda o: fitted(lambda o: [callbacks.ModelCheckpoint("{val_los}.npz")]), ValueError,
      r"has a field 'val_los', this training has epoch, loss")])
 def test_what_cannot_be_is_said(call, error, text):

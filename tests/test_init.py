@@ -374,3 +374,15 @@ def test_torchs_default_bounds_the_bias_by_the_weights_fan_in():
 def test_errors_say_what_was_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_slice_of_a_parameter_is_filled_in_place():
+    """As for a forget gate; what was computed otherwise is nobody's."""
+    lstm = nn.LSTM(3, 4)
+    init.ones_(lstm.bias_ih_l0[4:8])
+    assert (lstm.bias_ih_l0.data[4:8] == 1).all() and (lstm.bias_ih_l0.data[:4] != 1).all()
+    init.orthogonal_(lstm.weight_hh_l0[:4])
+    w = lstm.weight_hh_l0.data[:4]
+    np.testing.assert_allclose(w @ w.T, np.eye(4), atol=1e-6)
+    with pytest.raises(ValueError, match="that was computed is nobody's weight"):
+        init.zeros_(lstm.bias_ih_l0 * 2)

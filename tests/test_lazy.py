@@ -87,10 +87,13 @@ class Block(nn.Module):
      r"^in 1\.inner\.2 \(Dense\): linear: input \(4, 4\) .* 5 features .*\[its input: float32 \(4, 4\)\]$"),
     (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), np.ones((2, 1, 8, 8), np.float32),
      r"^in 0 \(Conv2d\): .*\(2, 1, 8, 8\)"),
+    (nn.Sequential(nn.LSTM(3, 4), nn.Dense(4, 2)), np.ones((5, 2, 3), np.float32),
+     r"^in 1 \(Dense\): 'tuple' .* \[its input: a tuple of 2: output and state of a recurrent layer"),
+    (nn.Sequential(nn.Softmax(dim=5)), np.ones((5, 2), np.float32), r"^in 0 \(Softmax\): axis 5 is out of bounds"),
     (nn.Sequential(nn.Embedding(5, 2)), np.array([7]), r"^in 0 \(Embedding\): embedding: indices from 7 to 7"),
 ])
 def test_errors_name_the_layer(model, x, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises((ValueError, TypeError, AttributeError), match=message):
         model(Tensor(x) if x.dtype.kind == "f" else x)
 
 
@@ -108,3 +111,16 @@ def test_errors_of_ones_own_layers_keep_their_kind():
     with pytest.raises(ValueError) as caught:
         nn.Sequential(Two())(X)
     assert caught.value is error and error.args == ("two", "arguments")
+
+
+def test_lbfgs_of_a_lazy_model():
+    model = nn.Sequential(nn.Dense(4), nn.Tanh(), nn.Dense(1)).astype(np.float64)
+    x = np.random.default_rng(0).standard_normal((8, 2))
+    lbfgs = optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+
+    def closure():
+        return ((model(x) - x[:, :1]) ** 2).mean()
+    with pytest.raises(RuntimeError, match="call the model once"):
+        lbfgs.step(closure)
+    first = lbfgs.step(closure).item()
+    assert lbfgs.step(closure).item() < first / 2

@@ -49,6 +49,10 @@ def test_precision_recall_f1_by_hand_and_without_a_division_by_zero():
     (lambda: confusion_matrix([0, 3], [0, 1], 3), r"0\.\.2, got 0\.\.3"),
     (lambda: confusion_matrix([0, -1], [0, 1]), r"got -1\.\."),
     (lambda: confusion_matrix([0.0, 1.0], [0, 1]), "integers"),
+    (lambda: metrics.accuracy([[0], [1], [1]], [[0.1], [0.2], [0.3]]), r"accuracy: \(3, 1\) is one column"),
+    (lambda: metrics.accuracy([0, 1], [0.2, 0.8]), "labels must be whole numbers, got 0.2: are they probabilities"),
+    (lambda: metrics.accuracy([0, 0], np.full((2, 3), np.nan)), "scores must be finite"),
+    (lambda: metrics.top_k_accuracy([7, 9], np.eye(3)[:2], 2), r"integers in 0\.\.2"),
     (lambda: top_k_accuracy([0], np.ones((1, 3)), 4), r"1\.\.3"),
     (lambda: top_k_accuracy([0, 1], np.ones((1, 3))), r"\(2,\)"),
 ])
@@ -308,7 +312,7 @@ def test_mean_keeps_what_rounding_takes():
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: precision_recall_f1(TRUTH, SAID, average="mean"), "'macro', 'micro' or 'weighted', not 'mean'"),
     (lambda: metrics.iou([[0, 1]], [0, 1]), r"iou: truth \(1, 2\) and predicted \(2,\)"),
-    (lambda: metrics.dice([0.5], [0.5]), "integers"),
+    (lambda: metrics.dice([0.5], [0.5]), "whole numbers"),
     (lambda: metrics.roc_auc([1, 1], [0.1, 0.2]), "needs samples that are 1 and others, got 2 and 0"),
     (lambda: metrics.roc_auc([0, 2], [0.1, 0.2]), r"must be 0 or 1, got \[0 2\]"),
     (lambda: metrics.roc_auc([0, 1], [0.1, np.nan]), "NaN"),

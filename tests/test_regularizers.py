@@ -242,3 +242,13 @@ def test_a_forward_under_noise_needs_its_backward_there():
 def test_wrong_arguments_are_named(call, text):
     with pytest.raises(ValueError, match=text):
         call(Parameter(A))
+
+
+@pytest.mark.parametrize("layer, name, axes", [
+    (nn.Dense(5, 3), "weight", 0), (nn.LSTM(5, 3), "weight_ih_l0", 1), (nn.Conv2d(2, 4, 3), "weight", (1, 2, 3)),
+    (nn.ConvTranspose2d(2, 4, 3), "weight", (0, 2, 3)), (nn.Embedding(7, 3), "weight", 1),
+    (nn.MultiheadAttention(8, 2), "out_proj.weight", 0), (nn.MultiheadAttention(8, 2), "in_proj_weight", 1)])
+def test_the_norm_is_of_what_goes_into_a_unit(layer, name, axes):
+    R.unit_norm_(layer, lambda n, p: n == name)
+    weight = dict(layer.named_parameters())[name].data
+    np.testing.assert_allclose(np.sqrt((weight ** 2).sum(axis=axes)), 1, rtol=1e-5)

@@ -594,6 +594,8 @@ def test_a_gradient_that_is_not_finite_at_the_start(method):
     ("trust-ncg", lambda w: (np.exp(w) + np.exp(-w)).sum(), 700.0),
     ("dogleg", lambda w: (np.exp(w) + np.exp(-w)).sum(), 700.0)])
 def test_a_hessian_that_is_not_finite(method, loss, start):
+    if method == "trust-exact" and not COBYQA:
+        pytest.skip("before SciPy 1.14 its trust-exact never ends here")
     w = Parameter(np.full(2, start))
     with np.errstate(all="ignore"):
         result = minimize(lambda: loss(w), [w], method)

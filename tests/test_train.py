@@ -484,3 +484,34 @@ def test_averages_go_back_after_an_interrupted_validation(tmp_path):
     again, later, _ = trained(lambda p: optim.EMA(optim.SGD(p, lr=0.5)), 2, validation=(X, Y), resume=tmp_path)
     assert bits(again) == bits(whole)
     assert results(later) == results(its_history)
+
+
+@pytest.mark.parametrize("at", [3, 8])
+def test_ctrl_c_while_a_batch_is_fetched(tmp_path, at):
+    """A transform draws: the batch that it made is a step that is taken, or it would be drawn again otherwise."""
+    calls = []
+
+    class Jitter:
+        def __init__(self, interrupt):
+            self.generator, self.interrupt = np.random.default_rng(5), interrupt
+
+        def __call__(self, x):
+            x = x + 0.1 * self.generator.standard_normal(x.shape).astype(np.float32)
+            calls.append(1)
+            if self.interrupt and len(calls) == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return x
+
+    def run(interrupt=False, **options):
+        calls.clear()
+        minigrad.manual_seed(1)
+        model = nn.Sequential(nn.Dense(6, 4), nn.Tanh(), nn.Dense(4, 3))
+        loader = data.DataLoader((X, Y), 16, shuffle=True, transform=Jitter(interrupt),
+                                 generator=np.random.default_rng(2))
+        history = train.fit(model, loader, optim.Adam(model.parameters(), lr=0.01), epochs=3, progress=False, **options)
+        return model, history
+    whole, _ = run()
+    _, cut = run(True, checkpoint=tmp_path)
+    assert cut.interrupted
+    again, _ = run(resume=tmp_path)
+    assert bits(again) == bits(whole)

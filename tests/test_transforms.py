@@ -305,3 +305,14 @@ def test_whitening_of_many_rows_needs_no_square_of_them():
 def test_whitening_says_what_does_not_fit(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_empty_batch_passes_and_bytes_do_not_wrap_around():
+    x = np.random.default_rng(0).standard_normal((20, 6))
+    for scaler in (data.PCA(), data.ZCA(), data.StandardScaler()):
+        assert scaler.fit(x).transform(np.zeros((0, 6))).shape == (0, 6)
+    assert data.Normalizer()(np.zeros((0, 1, 9, 9), np.float32)).shape == (0, 1, 9, 9)
+    bytes_ = np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8)
+    for fill in (5, 255):
+        np.testing.assert_allclose(data.RandomRotate(0, fill=fill)(bytes_), bytes_.astype(np.float32), atol=1e-3)
+    assert data.MinMax(np.float64(0), np.float64(2))(x.astype(np.float32)).dtype == np.float32

@@ -43,6 +43,10 @@ __all__ = [
 Transform = Callable[[np.ndarray], np.ndarray]
 
 
+def _rows(x):
+    return np.reshape(x, (len(x), math.prod(x.shape[1:])))
+
+
 def _float_dtype(x: np.ndarray) -> np.dtype:
     return x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
 
@@ -125,7 +129,8 @@ class MinMax:
         x, axes = x.astype(dtype), tuple(range(1, x.ndim))
         smallest, largest = x.min(axes, keepdims=True), x.max(axes, keepdims=True)
         span = np.where(largest > smallest, largest - smallest, 1).astype(dtype)
-        return np.clip((x - smallest) / span * (self.high - self.low) + self.low, self.low, self.high)
+        low, high = dtype.type(self.low), dtype.type(self.high)
+        return np.clip((x - smallest) / span * (high - low) + low, low, high)
 
 
 @dataclass(eq=False)
@@ -142,7 +147,7 @@ class Normalizer:
             raise ValueError(f"Normalizer: norm is 'l2', 'l1' or 'max', not {self.norm!r}")
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        rows = np.reshape(x, (len(x), -1)).astype(np.float64)
+        rows = _rows(x).astype(np.float64)
         norms = np.linalg.norm(rows, {"l2": 2, "l1": 1, "max": np.inf}[self.norm], axis=1, keepdims=True)
         return (rows / np.where(norms == 0, 1, norms)).reshape(x.shape).astype(_float_dtype(x))
 
@@ -318,7 +323,7 @@ class RandomRotate:
         zero = np.zeros_like(c)
         # where each pixel comes from, in coordinates that go from -1 to 1 along either side
         theta = np.stack([np.stack([c, -s * (h / w), zero], -1), np.stack([s * (w / h), c, zero], -1)], 1).astype(dtype)
-        lifted = Tensor((x - self.fill).astype(dtype))
+        lifted = Tensor(x.astype(dtype) - dtype.type(self.fill))
         turned = grid_sample(lifted, affine_grid(Tensor(theta), x.shape), self.mode)
         return (turned.data + self.fill).astype(dtype, copy=False)
 
@@ -503,7 +508,7 @@ class _Principal(_Fitted):
     def _fit(self, x: np.ndarray) -> None:
         if len(x) < 2:
             raise ValueError(f"{type(self).__name__}.fit: needs at least two rows, got {len(x)}")
-        rows = x.reshape(len(x), -1)
+        rows = _rows(x)
         self.mean_ = rows.mean(axis=0)
         # with more rows than features all directions are there anyway, and u would be (N, N)
         _, s, vh = np.linalg.svd(rows - self.mean_, full_matrices=self._all and len(rows) < rows.shape[1])
@@ -555,7 +560,7 @@ class PCA(_Principal):
     def transform(self, x: np.ndarray) -> np.ndarray:
         """The components of ``x``."""
         x = self._check("transform", x)
-        rows = x.reshape(len(x), -1) - self.mean_
+        rows = _rows(x) - self.mean_
         return (rows @ self.components_.T / self._scale()).astype(_float_dtype(x), copy=False)
 
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
@@ -583,11 +588,11 @@ class ZCA(_Principal):
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Whiten ``x``, whose shape after axis 0 must be the fitted one."""
         x = self._check("transform", x)
-        z = (x.reshape(len(x), -1) - self.mean_) @ (self.components_.T / self._deviations(self.eps) @ self.components_)
+        z = (_rows(x) - self.mean_) @ (self.components_.T / self._deviations(self.eps) @ self.components_)
         return z.reshape(x.shape).astype(_float_dtype(x), copy=False)
 
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Undo :meth:`transform`."""
         z = self._check("inverse_transform", z)
-        x = z.reshape(len(z), -1) @ (self.components_.T * self._deviations(self.eps) @ self.components_) + self.mean_
+        x = _rows(z) @ (self.components_.T * self._deviations(self.eps) @ self.components_) + self.mean_
         return x.reshape(z.shape).astype(_float_dtype(z), copy=False)

@@ -1,7 +1,8 @@
 """Activations, losses, normalization, convolution as functions of Tensors, with the names of torch.nn.functional.
 
 Most are made of functions in the table; a few that training spends its time in are primitives with rules of their own,
-and those rules are differentiable again like all others.
+and those rules are differentiable again like all others. The functions take ``axis``, as NumPy's do, where PyTorch's
+take dim; none has ``inplace``.
 """
 # ruff: noqa: F401 (the private ones are ops of the table and helpers of the layers)
 

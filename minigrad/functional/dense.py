@@ -18,7 +18,10 @@ def _affine(x, w, b):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight + bias: (..., in) with weight (in, out), bias (out,) -> (..., out)."""
+    """x @ weight + bias: (..., in) with weight (in, out), bias (out,) -> (..., out).
+
+    weight is the transpose of that of torch.nn.functional.linear, (out, in).
+    """
     if x.ndim != 2 and x.ndim:
         rows = linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias)
         return rows.reshape(*x.shape[:-1], weight.shape[1])
@@ -39,8 +42,15 @@ def flatten(x: Tensor, start_dim: int = 1) -> Tensor:
 
 
 def one_hot(index, num_classes: int, dtype=np.float32) -> np.ndarray:
-    """(...) class indices -> (..., num_classes) of zeros and a one."""
+    """(...) class indices -> (..., num_classes) of zeros and a one.
+
+    Raises TypeError for what is not integers, ValueError for indices outside of 0 to num_classes - 1.
+    """
     index = np.asarray(index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: indices must be integers, not {index.dtype}")
+    if np.any((index < 0) | (index >= num_classes)):
+        raise ValueError(f"one_hot: indices from {index.min()} to {index.max()}, but num_classes is {num_classes}")
     return (index[..., None] == np.arange(num_classes)).astype(dtype)
 
 

@@ -98,7 +98,7 @@ def _clamped(z):
     return np.where(z < 0, 0, z)
 
 
-def _class_indices(name, labels, size, ignore_index=-100):
+def _class_indices(name, labels, size, ignore_index=None):
     """The labels for logits of this size with 0 in place of ignored ones, and which count (None: all do)."""
     classes = size[1 if len(size) > 1 else 0]
     labels = labels.astype(np.int64) if labels.dtype.kind == "b" else labels
@@ -110,9 +110,10 @@ def _class_indices(name, labels, size, ignore_index=-100):
                          f"expected {expected}")
     counts, every = None, whole(labels)
     largest = np.maximum.reduce(every.astype(np.uint64), None, initial=0)  # unsigned, a negative one is huge
-    if every.size and (ignore_index >= 0 or largest >= classes):
-        counts, every = labels != ignore_index, np.where(every == ignore_index, 0, every)
-        labels = np.where(counts, labels, 0)
+    if every.size and (largest >= classes or ignore_index is not None and ignore_index >= 0):
+        if ignore_index is not None:
+            counts, every = labels != ignore_index, np.where(every == ignore_index, 0, every)
+            labels = np.where(counts, labels, 0)
         if every.min() < 0 or every.max() >= classes:
             raise ValueError(f"{name}: class indices from {every.min()} to {every.max()}, but the logits "
                              f"{size} have {classes} classes (0 to {classes - 1})")
@@ -234,7 +235,7 @@ def multi_margin_loss(input: Tensor, target, p: int = 1, margin: float = 1.0, we
         raise ValueError(f"multi_margin_loss: p is 1 or 2, not {p!r}")
     if input.ndim not in (1, 2):
         raise ValueError(f"multi_margin_loss: logits are (N, C) or (C,), got {input.shape}")
-    labels, _ = _class_indices("multi_margin_loss", _labels(target), input.shape)
+    labels = _class_indices("multi_margin_loss", _labels(target), input.shape)[0]
     classes = input.shape[-1]
     z = relu(margin - _picked(input, labels, input.ndim - 1) + input)
     others = np.expand_dims(labels, -1) != np.arange(classes)
@@ -262,7 +263,7 @@ def categorical_focal_loss(input: Tensor, target, alpha=0.25, gamma: float = 2.0
     if labels.dtype.kind == "f":
         t = _pair("categorical_focal_loss", input, target)
     else:
-        labels, _ = _class_indices("categorical_focal_loss", labels, size)
+        labels = _class_indices("categorical_focal_loss", labels, size)[0]
         t = (np.expand_dims(labels, axis) == np.arange(size[axis]).reshape(per_class)).astype(input.dtype)
     if np.ndim(alpha):
         alpha = _class_factors("categorical_focal_loss", alpha, size[axis], input.dtype).reshape(per_class)
@@ -582,8 +583,8 @@ def nt_xent_loss(input1: Tensor, input2: Tensor, temperature: float = 0.5, reduc
     """
     _same_shape("nt_xent_loss", input1=input1, input2=input2)
     _positive("nt_xent_loss", temperature=temperature)
-    if np.ndim(input1) != 2:
-        raise ValueError(f"nt_xent_loss: inputs must be (N, D), got {np.shape(input1)}")
+    if np.ndim(input1) != 2 or not len(input1):
+        raise ValueError(f"nt_xent_loss: inputs must be (N, D), of at least one row, got {np.shape(input1)}")
     z, n = normalize(np.concatenate([input1, input2])), len(input1)
     logits = np.where(np.eye(2 * n, dtype=bool), -math.inf, z @ z.T / temperature)
     return cross_entropy(logits, np.roll(np.arange(2 * n), n), reduction=reduction)
@@ -615,7 +616,8 @@ def ctc_loss(log_probs: Tensor, targets, input_lengths, target_lengths, blank: i
         raise ValueError(f"ctc_loss: log_probs are (T, N, C) or (T, C), got {log_probs.shape}")
     steps, n, classes = emitted.shape
     lengths, sizes = np.reshape(input_lengths, -1), np.reshape(target_lengths, -1)
-    if lengths.shape != (n,) or sizes.shape != (n,) or min(lengths) < 1 or max(lengths) > steps or min(sizes) < 0:
+    if (lengths.shape != (n,) or sizes.shape != (n,) or steps < 1 or np.any((lengths < 1) | (lengths > steps))
+            or np.any(sizes < 0)):
         raise ValueError(f"ctc_loss: {n} sequences of up to {steps} steps need as many lengths, got input_lengths "
                          f"{lengths.tolist()} and target_lengths {sizes.tolist()}")
     path = _with_blanks(np.asarray(_labels(targets)), sizes, blank, classes, alone)
@@ -638,13 +640,13 @@ def ctc_loss(log_probs: Tensor, targets, input_lengths, target_lengths, blank: i
 
 def _with_blanks(targets, sizes, blank, classes, alone):
     """(N, 2 S + 1): blank, label, blank, label, ..., blank; what is behind a target's end is blank."""
-    n, longest = len(sizes), max(sizes)
+    n, longest = len(sizes), max(sizes, default=0)
     within = np.arange(longest) < sizes[:, None]
     padded = np.full((n, longest), blank)
     if targets.ndim == 1 and not alone and targets.size == sizes.sum():
         padded[within] = targets
-    elif targets.ndim == 2 - alone and targets.reshape(n, -1).shape[1] >= longest:
-        padded = np.where(within, targets.reshape(n, -1)[:, :longest], blank)
+    elif targets.ndim == 2 - alone and targets.shape[:-1] in ((), (n,)) and targets.shape[-1] >= longest:
+        padded = np.where(within, targets[..., :longest], blank)
     else:
         raise ValueError(f"ctc_loss: targets of shape {targets.shape} for target_lengths {sizes.tolist()}")
     labels = padded[within]

@@ -43,10 +43,16 @@ def batch_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: n
     return _standardize(x, axes, eps, weight, bias, shape)
 
 
+def as_shape(normalized_shape) -> tuple[int, ...]:
+    """``normalized_shape`` as a tuple; an integer is the last axis alone."""
+    single = isinstance(normalized_shape, (int, np.integer))
+    return tuple(int(n) for n in ((normalized_shape,) if single else normalized_shape))
+
+
 def layer_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, ``normalized_shape``. Ba et al. 2016."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = as_shape(normalized_shape)
     if x.shape[-len(shape):] != shape:
         raise ValueError(f"layer_norm: input {x.shape} does not end in the normalized shape {shape}")
     return _standardize(x, tuple(range(-len(shape), 0)), eps, weight, bias, shape)
@@ -58,9 +64,11 @@ def rms_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor 
 
     eps: None is the dtype's, 1.2e-7 for float32.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = as_shape(normalized_shape)
     if x.shape[-len(shape):] != shape:
         raise ValueError(f"rms_norm: input {x.shape} does not end in the normalized shape {shape}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"rms_norm: input must be floating-point numbers, not {x.dtype}")
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     y = x / np.sqrt(np.square(x).mean(axis=tuple(range(-len(shape), 0)), keepdims=True) + eps)
     return y if weight is None else y * weight

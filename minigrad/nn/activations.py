@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import functional as F
 from ..tensor import Parameter
+from .dropout import check_generator
 from .module import Module
 
 
@@ -72,7 +73,7 @@ class RReLU(Module):
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, generator=None):
         if not lower <= upper:
             raise ValueError(f"RReLU: lower must be <= upper, got {lower} and {upper}")
-        self.lower, self.upper, self.generator = lower, upper, generator
+        self.lower, self.upper, self.generator = lower, upper, check_generator(generator, self)
 
     def forward(self, x):
         return F.rrelu(x, self.lower, self.upper, self.training, self.generator)

@@ -72,7 +72,8 @@ class MultiheadAttention(Module):
         for more in self._more_keys(n, q.dtype):
             k, v = (np.concatenate([x, m], axis=1) for x, m in zip((k, v), more))
             allowed, bias = (_one_more(mask, seen) for mask, seen in ((allowed, True), (bias, 0)))
-        q, k, v = (x.reshape(*x.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3) for x in (q, k, v))
+        heads = self.num_heads, self.embed_dim // self.num_heads
+        q, k, v = (x.reshape(*x.shape[:2], *heads).transpose(0, 2, 1, 3) for x in (q, k, v))
         y, weights = attend(q, k, v, allowed, bias, self.dropout if self.training else 0.0, generator=self.generator)
         y = self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, length, self.embed_dim))
         y = y[0] if single else y if self.batch_first else y.swapaxes(0, 1)

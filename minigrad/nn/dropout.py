@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from .. import functional as F
 from .module import Module
+
+
+def check_generator(generator, layer):
+    """``generator``; TypeError if it is neither None nor a generator, like the inplace that PyTorch has there."""
+    if generator is None or isinstance(generator, np.random.Generator):
+        return generator
+    raise TypeError(f"{type(layer).__name__}: generator is a np.random.Generator or None, not {generator!r:.60}; there "
+                    "is no inplace")
 
 
 class _Dropping(Module):
     function = None
 
     def __init__(self, p: float = 0.5, generator=None):
-        self.p, self.generator = F.check_probability(p), generator
+        self.p, self.generator = F.check_probability(p), check_generator(generator, self)
 
     def forward(self, x):
         return type(self).function(x, self.p, self.training, self.generator)
@@ -74,7 +84,7 @@ class GaussianDropout(Module):
     def __init__(self, rate: float, generator=None):
         if not 0 <= rate < 1:
             raise ValueError(f"GaussianDropout: rate must be from 0 to less than 1, got {rate}")
-        self.rate, self.generator = rate, generator
+        self.rate, self.generator = rate, check_generator(generator, self)
 
     def forward(self, x):
         return F.gaussian_dropout(x, self.rate, self.training, self.generator)
@@ -89,7 +99,7 @@ class GaussianNoise(Module):
     def __init__(self, stddev: float, generator=None):
         if not stddev >= 0:
             raise ValueError(f"GaussianNoise: stddev must not be negative, got {stddev}")
-        self.stddev, self.generator = stddev, generator
+        self.stddev, self.generator = stddev, check_generator(generator, self)
 
     def forward(self, x):
         return F.gaussian_noise(x, self.stddev, self.training, self.generator)
@@ -108,7 +118,7 @@ class StochasticDepth(Module):
     def __init__(self, p: float, mode: str = "row", generator=None):
         if mode not in ("row", "batch"):
             raise ValueError(f"StochasticDepth: mode is 'row' or 'batch', not {mode!r}")
-        self.p, self.mode, self.generator = F.check_probability(p), mode, generator
+        self.p, self.mode, self.generator = F.check_probability(p), mode, check_generator(generator, self)
 
     def forward(self, x):
         return F.stochastic_depth(x, self.p, self.mode, self.training, self.generator)
@@ -130,7 +140,7 @@ class DropBlock2d(Module):
     def __init__(self, p: float, block_size: int, eps: float = 1e-6, generator=None):
         if block_size < 1:
             raise ValueError(f"DropBlock2d: block_size must be at least 1, got {block_size}")
-        self.p, self.block_size, self.eps, self.generator = F.check_probability(p), block_size, eps, generator
+        self.p, self.block_size, self.eps, self.generator = F.check_probability(p), block_size, eps, check_generator(generator, self)
 
     def forward(self, x):
         return F.drop_block2d(x, self.p, self.block_size, self.eps, self.training, self.generator)
@@ -145,7 +155,7 @@ class Cutout(Module):
     def __init__(self, size: int, holes: int = 1, generator=None):
         if size < 1 or holes < 1:
             raise ValueError(f"Cutout: size and holes must be at least 1, got {size} and {holes}")
-        self.size, self.holes, self.generator = size, holes, generator
+        self.size, self.holes, self.generator = size, holes, check_generator(generator, self)
 
     def forward(self, x):
         return F.cutout(x, self.size, self.holes, self.training, self.generator)

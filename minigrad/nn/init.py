@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ..graph import changed
 from ..mode import no_grad
 from ..random import default_generator
 from ..tensor import Parameter, Tensor
@@ -42,7 +43,14 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fill(tensor, values):
-    tensor.data = np.array(np.broadcast_to(values, tensor.shape), tensor.dtype, order="C")
+    if tensor.is_leaf:
+        tensor.data = np.array(np.broadcast_to(values, tensor.shape), tensor.dtype, order="C")
+    elif tensor.data.base is None:
+        raise ValueError(f"a Tensor of shape {tensor.shape} that was computed is nobody's weight: fill a parameter, or "
+                         "a slice of one")
+    else:  # a slice of a parameter, as PyTorch's users write
+        tensor.data[...] = values
+        changed(tensor.data)
     return tensor
 
 

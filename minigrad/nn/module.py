@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from ..batching import Batched
 from ..graph import changed
+from ..random import default_generator
 from ..tensor import Parameter, Tensor
 from .hooks import Hooks
 
@@ -32,7 +35,11 @@ class Module(Hooks):
             if self._pre_hooks or self._post_hooks or self._backward_hooks:
                 return self._call_hooked(args, kwargs)
             return self.forward(*args, **kwargs)
-        except (ValueError, TypeError, IndexError) as error:
+        except np.exceptions.AxisError as error:
+            named = ValueError(str(error))
+            self._blame(named, args)
+            raise named from error
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
             self._blame(error, args)
             raise
 
@@ -41,7 +48,7 @@ class Module(Hooks):
         if not hasattr(error, "raised_in"):
             if len(error.args) != 1 or not isinstance(error.args[0], str):
                 return
-            given = ", ".join(f"{x.dtype} {x.shape}" for x in args if hasattr(x, "shape") and hasattr(x, "dtype"))
+            given = ", ".join(_what(x) for x in args)
             error.raised_in = self, error.args[0] + (f" [its input: {given}]" if given else "")
         layer, text = error.raised_in
         path = next((name for name, m in self.named_modules() if m is layer), "")
@@ -81,6 +88,26 @@ class Module(Hooks):
         """(name, array) of the state that is saved but not trained, like running means."""
         return _unique((n, v) for n, v in self._walk() if isinstance(v, np.ndarray))
 
+    def buffers(self) -> Iterator[np.ndarray]:
+        """The arrays that are saved but not trained."""
+        return (b for _, b in self.named_buffers())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the modules right below this one, be they in a list or dict or not."""
+        return _unique(pair for name, value in self._children() for pair in _modules_in(name, value))
+
+    def children(self) -> Iterator[Module]:
+        """The modules right below this one."""
+        return (m for _, m in self.named_children())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of this name, like "features.0"; AttributeError if there is none."""
+        for name, value in self._walk():
+            if name == target and isinstance(value, Module):
+                return value
+        raise AttributeError(f"{type(self).__name__} has no module named {target!r}; it has "
+                             f"{', '.join([name for name, _ in self.named_modules()][1:]) or 'none'}")
+
     def register_buffer(self, name: str, array) -> None:
         """Set attribute ``name`` to an array that belongs to the state: saved and loaded, but not trained."""
         self._buffers = (*self._buffers, name)
@@ -95,11 +122,11 @@ class Module(Hooks):
     def load_state_dict(self, state: dict, strict: bool = True) -> None:
         """Take over the values of ``state``, cast to each parameter's dtype.
 
-        Raises ValueError naming what is missing, unexpected or of another shape, and then changes nothing.
+        Raises ValueError naming what is missing, unexpected or of another shape, and then changes nothing, in lazy
+        layers and random generators neither.
         strict=False ignores missing and unexpected names, not shapes.
         """
-        for name, module in self.named_modules():
-            module._infer_from(state, f"{name}." if name else "")
+        undo = self._infer_sizes(state)
         mine = {n: v for n, v in self._walk() if not isinstance(v, Module)}
         missing = [n for n in mine if n not in state]
         unexpected = [n for n in state if n not in mine]
@@ -108,7 +135,11 @@ class Module(Hooks):
         problems = [f"{what}: {', '.join(names)}" for what, names in (
             ("missing", missing if strict else []), ("unexpected", unexpected if strict else []),
             ("other shapes", shapes)) if names]
+        if any(np.ndim(v) == 2 and np.shape(state.get(n)) == np.shape(v)[::-1] != np.shape(v) for n, v in mine.items()):
+            problems.append("the transpose would fit: nn.load_torch_state_dict is for PyTorch's weights, "
+                            "load_state_dict for minigrad's")
         if problems:
+            undo()
             raise ValueError(f"this state does not fit {type(self).__name__}; {'; '.join(problems)}")
         for name, value in mine.items():
             if name in state:
@@ -119,6 +150,31 @@ class Module(Hooks):
                 else:
                     value[...] = new
                     changed(value)
+
+    def _infer_sizes(self, state):
+        """Build the lazy layers for ``state``. Returns a function that takes it back."""
+        lazy = [(name, m) for name, m in self.named_modules() if type(m)._infer_from is not Module._infer_from]
+        before = [(vars(m), dict(vars(m))) for _, m in lazy]
+        values = [(p, p.data) for _, now in before for p in now.values() if _is_parameter(p)]
+        held = [default_generator(), *(g for _, now in before for g in now.values())] if lazy else []
+        states = [(g, g.bit_generator.state) for g in held if isinstance(g, np.random.Generator)]
+
+        def undo():
+            for live, now in before:
+                live.clear()
+                live.update(now)
+            for p, value in values:
+                if p.data is not value:
+                    p.data = value
+            for generator, drawn in states:
+                generator.bit_generator.state = drawn
+        try:
+            for name, module in lazy:
+                module._infer_from(state, f"{name}." if name else "")
+        except ValueError:
+            undo()
+            raise
+        return undo
 
     def _infer_from(self, state, prefix):
         """Take sizes that are not known yet from a state that is about to be loaded."""
@@ -174,6 +230,14 @@ class Module(Hooks):
         return f"{type(self).__name__}({self.extra_repr()}\n  " + "\n  ".join(lines) + "\n)"
 
 
+def _what(x):
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return f"{x.dtype} {x.shape}"
+    if isinstance(x, tuple):
+        return f"a tuple of {len(x)}: output and state of a recurrent layer, or values and indices? One is wanted"
+    return f"{x!r:.60} ({type(x).__name__})"
+
+
 def _is_parameter(value):
     return isinstance(value, Parameter) or (isinstance(value, Batched) and value.is_parameter)  # inside vmap
 
@@ -186,6 +250,14 @@ def _walk_value(path, value):
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _walk_value(f"{path}.{key}", item)
+
+
+def _modules_in(path, value):
+    if isinstance(value, Module):
+        yield path, value
+    elif isinstance(value, (list, tuple, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _modules_in(f"{path}.{key}", item)
 
 
 def _holds_modules(value):
@@ -206,31 +278,104 @@ class ModuleList(Module):
 
     def __init__(self, modules=()):
         self._list = []
-        for m in modules:
-            self.append(m)
+        self.extend(modules)
 
     def _children(self):
         others = [(n, v) for n, v in vars(self).items() if n != "_list"]  # of a subclass, or set from outside
         return [(str(i), m) for i, m in enumerate(self._list)] + others
 
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end; returns the list."""
+    def _check(self, module):
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__} holds modules, not {type(module).__name__} ({module!r:.60}); "
                             "wrap a function in nn.Lambda")
-        self._list.append(module)
+        return module
+
+    def append(self, module: Module) -> ModuleList:
+        """Add a module at the end; returns the list."""
+        return self.insert(len(self), module)
+
+    def extend(self, modules: Iterable[Module]) -> ModuleList:
+        """Add several at the end; returns the list."""
+        for m in [*modules]:
+            self.append(m)
+        return self
+
+    def insert(self, index: int, module: Module) -> ModuleList:
+        """Add a module before ``index``; returns the list."""
+        self._list.insert(index, self._check(module))
         return self
 
     def __len__(self): return len(self._list)
     def __iter__(self): return iter(self._list)
     def __getitem__(self, i): return type(self)(self._list[i]) if isinstance(i, slice) else self._list[i]
+    def __setitem__(self, i: int, module: Module): self._list[operator.index(i)] = self._check(module)
+    def __delitem__(self, i: int | slice): del self._list[i]
 
 
 class Sequential(ModuleList):
-    """Modules one after the other: ``Sequential(a, b)(x)`` is ``b(a(x))``."""
+    """Modules one after the other: ``Sequential(a, b)(x)`` is ``b(a(x))``.
+
+    Of a dict, ``Sequential({"first": a, "second": b})``, the modules get their names, and are attributes by them.
+    """
+
+    _names: tuple[str | None, ...] = ()  # of those in the list; None, or beyond the end: the position
 
     def __init__(self, *modules):
-        super().__init__(modules[0] if len(modules) == 1 and isinstance(modules[0], (list, tuple)) else modules)
+        first = modules[0] if len(modules) == 1 else None
+        super().__init__(first.values() if isinstance(first, dict) else first if isinstance(first, (list, tuple))
+                         else modules)
+        if isinstance(first, dict):
+            self._set_names(first)
+
+    def _set_names(self, names):
+        names = tuple(None if name == str(i) else name for i, name in enumerate(names))
+        for name in filter(None.__ne__, names):
+            if not isinstance(name, str) or not name or "." in name or name.isdigit() or hasattr(type(self), name):
+                raise ValueError(f"{type(self).__name__}: a name is a string without dots that is no number but its "
+                                 f"position, and no attribute of the class, not {name!r}")
+        if any(names):
+            self._names = names
+
+    def _all_names(self):
+        return [*self._names, *[None] * (len(self._list) - len(self._names))]
+
+    def _children(self):
+        names = self._all_names() if self._names else ()
+        rest = [(n, v) for n, v in super()._children() if n != "_names"]
+        return [(name or old, v) for name, (old, v) in zip(names, rest)] + rest[len(names):]
+
+    def __getattr__(self, name):
+        if name in vars(self).get("_names", ()):
+            return self._list[self._names.index(name)]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        if name in self._names:
+            self[self._names.index(name)] = value
+        else:
+            super().__setattr__(name, value)
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Add a module before ``index``; returns the list."""
+        names = self._all_names() if self._names else None
+        super().insert(index, module)
+        if names is not None:
+            names.insert(index, None)
+            self._names = tuple(names)
+        return self
+
+    def __delitem__(self, i: int | slice):
+        names = self._all_names()
+        super().__delitem__(i)
+        if self._names:
+            del names[i]
+            self._names = tuple(names)
+
+    def __getitem__(self, i):
+        part = super().__getitem__(i)
+        if isinstance(i, slice) and self._names:
+            part._names = tuple(self._all_names()[i])
+        return part
 
     def forward(self, x):
         for m in self._list:
@@ -259,11 +404,17 @@ class Identity(Module):
 
 
 class Flatten(Module):
-    """Merge the axes from ``start_dim`` on: (N, C, H, W) -> (N, C * H * W)."""
+    """Merge the axes from ``start_dim`` to ``end_dim``, by default the last: (N, C, H, W) -> (N, C * H * W)."""
 
-    def __init__(self, start_dim: int = 1):
-        self.start_dim = start_dim
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x):
-        from ..functional import flatten
-        return flatten(x, self.start_dim)
+        if self.end_dim == -1 and self.start_dim >= 0:
+            from ..functional import flatten
+            return flatten(x, self.start_dim)
+        n = x.ndim
+        if not -n <= self.start_dim < n or not -n <= self.end_dim < n or self.start_dim % n > self.end_dim % n:
+            raise ValueError(f"Flatten: there are no axes from {self.start_dim} to {self.end_dim} in input {x.shape}")
+        start, end = self.start_dim % n, self.end_dim % n + 1
+        return x.reshape(*x.shape[:start], math.prod(x.shape[start:end]), *x.shape[end:])

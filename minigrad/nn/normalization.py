@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import functional as F
+from ..functional.normalization import as_shape
 from ..tensor import Parameter
 from .module import Module
 
@@ -61,7 +62,8 @@ class BatchNorm1d(_BatchNorm):
     """Per feature of (N, C) or (N, C, L): (x - mean) / sqrt(var + eps) * weight + bias. Ioffe & Szegedy 2015.
 
     In training with the batch's statistics (biased variance), of which ``momentum`` is mixed into running_mean and
-    running_var (unbiased): PyTorch's convention; Keras' momentum is 1 minus this one. momentum=None: a plain average.
+    running_var (unbiased): PyTorch's convention; Keras' momentum is 1 minus this one, 0.99 by default, its eps 1e-3, its
+    running variance biased. momentum=None: a plain average.
     """
 
     ndims = (2, 3)
@@ -200,7 +202,7 @@ class LayerNorm(Module):
 
     def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
                  dtype=np.float32):
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = as_shape(normalized_shape)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
@@ -219,7 +221,7 @@ class RMSNorm(Module):
     """
 
     def __init__(self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True, dtype=np.float32):
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = as_shape(normalized_shape)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
 

@@ -40,6 +40,14 @@ class _Parametrized:
                 p.advance()
         return super().forward(*args, **kwargs)
 
+    def __reduce_ex__(self, protocol):  # pickle finds the class of the layer, not one made from it
+        return _blank, (self._layer, tuple(self.parametrizations)), *super().__reduce_ex__(2)[2:]
+
+
+def _blank(layer, names):
+    cls = _parametrized(layer, names)
+    return cls.__new__(cls)
+
 
 @functools.cache
 def _parametrized(layer, names):

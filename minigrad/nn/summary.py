@@ -10,6 +10,7 @@ import numpy as np
 from ..mode import no_grad
 from ..random import default_generator
 from ..tensor import Parameter, Tensor
+from ..tree import leaves
 from .module import Module
 
 __all__ = ["Row", "Summary", "summary"]
@@ -55,14 +56,15 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *note])
 
 
-def summary(model: Module, input_shape: Sequence[int], dtype=np.float32, batch_size: int = 1) -> Summary:
+def summary(model: Module, input_shape: int | Sequence[int], dtype=np.float32, batch_size: int = 1) -> Summary:
     """Layers in the order of their calls, with output shapes, parameters and memory.
 
     input_shape: of one sample, like (1, 28, 28); the model runs once on ``batch_size`` samples of zeros, in evaluation
-    mode, without recording. activations: the new arrays that the layers put out in that run; views count 0. Nothing
-    about the model or the random generators is changed.
+    mode, without recording. activations: the new arrays that the layers put out in that run; views count 0. Lazy layers
+    are built by it, as by a first call: their weights are drawn then. Otherwise nothing about the model or the random
+    generators is changed.
     """
-    shape = (batch_size, *input_shape)
+    shape = (batch_size, *([input_shape] if isinstance(input_shape, (int, np.integer)) else input_shape))
     table = Summary(type(model).__name__, shape)
     modules = {m: name for name, m in model.named_modules()}
     state = _State(modules)
@@ -75,9 +77,8 @@ def summary(model: Module, input_shape: Sequence[int], dtype=np.float32, batch_s
             row = Row(modules[module] or "(model)", type(module).__name__, None, 0, 0, 0)
             table.rows.append(row)
             y = forward(*args, **kwargs)
-            first = y[0] if isinstance(y, (tuple, list)) and y else y
-            row.output_shape = getattr(first, "shape", None)
-            row.activation_bytes = sum(_new_bytes(v, args) for v in (y if isinstance(y, (tuple, list)) else [y]))
+            row.output_shape = getattr(next((v for _, v in leaves(y)), None), "shape", None)
+            row.activation_bytes = _new_bytes(y, (args, kwargs))
             _count(row, module, seen)
             return y
         return call
@@ -113,16 +114,19 @@ def _count(row, module, seen):
 
 
 def _new_bytes(y, args):
-    old = [a.data for a in args if isinstance(a, Tensor)]
-    if not isinstance(y, Tensor) or any(np.may_share_memory(y.data, a) for a in old):
-        return 0
-    return y.data.nbytes
+    old, total = [a.data for _, a in leaves(args) if isinstance(a, Tensor)], 0
+    for _, v in leaves(y):
+        if isinstance(v, Tensor) and not any(np.may_share_memory(v.data, a) for a in old):
+            total += v.data.nbytes
+            old.append(v.data)
+    return total
 
 
 class _State:
-    """Everything that running the model could change, to be put back."""
+    """Everything that running the model could change, to be put back; but the generators keep on if it drew weights."""
 
     def __init__(self, modules):
+        self.sizes = [(p, p.shape) for m in modules for p in vars(m).values() if isinstance(p, Parameter)]
         self.modules = [(m, m.training, "training" in vars(m), vars(m).get("forward")) for m in modules]
         self.buffers = [(b, b.copy()) for m in modules for b in (getattr(m, name) for name in m._buffers)]
         held = [default_generator(), *(g for m in modules for g in vars(m).values())]
@@ -140,7 +144,8 @@ class _State:
                 vars(module).pop("training", None)
         for buffer, value in self.buffers:
             buffer[...] = value
-        for generator, state in self.generators:
+        built = any(p.shape != shape for p, shape in self.sizes)
+        for generator, state in [] if built else self.generators:
             generator.bit_generator.state = state
 
 

@@ -159,6 +159,9 @@ class _Flat(Optimizer):
             loss = closure()
             if params and all(p.grad is None for p in params):
                 loss.backward()
+        if sum(p.size for p in params) != len(x):
+            raise RuntimeError(f"{type(self).__name__}: there are more weights than before the closure: lazy layers "
+                               "are built at their first input; call the model once before the first step")
         self.evaluations += 1
         value = float(loss.item() if hasattr(loss, "item") else loss)
         return loss, self._sign() * value, self._gradient()
@@ -174,7 +177,8 @@ class _Flat(Optimizer):
         try:
             yield x
         except BaseException:
-            self._place(x)
+            if sum(p.size for p in self._params()) == len(x):
+                self._place(x)
             self.common = common
             raise
 

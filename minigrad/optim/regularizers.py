@@ -195,19 +195,22 @@ def max_norm_(params, max_norm: float, where: Where = weights, *, axis: int | tu
     """Scale down what is longer than ``max_norm``: the weights into each unit, w <- w min(1, max_norm / |w|).
 
     Srebro & Shraibman 2005; with dropout Hinton et al. 2012. axis: along which the norm is taken; by default that of
-    a unit's inputs: the first of a matrix (in, out), all but the first of a kernel (out, in, ...), all of a vector.
+    a unit's inputs: the first of a matrix (in, out), all but the first of a kernel (out, in, ...), all of a vector; of
+    a Module's transposed, recurrent, attention and embedding weights, what it is there.
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm must be positive, got {max_norm}")
+    axes = _input_axes(params) if axis is None else {}
     for p in selected(params, where):
-        norms = _norms(p.data, axis)
+        norms = _norms(p.data, axes.get(p, axis))
         _scale(p, np.where(norms > max_norm, max_norm / np.where(norms > max_norm, norms, 1), 1))
 
 
 def unit_norm_(params, where: Where = weights, *, axis: int | tuple[int, ...] | None = None) -> None:
     """w <- w / |w|, the weights into each unit, as in `max_norm_`. Zeros stay zeros."""
+    axes = _input_axes(params) if axis is None else {}
     for p in selected(params, where):
-        norms = _norms(p.data, axis)
+        norms = _norms(p.data, axes.get(p, axis))
         _scale(p, 1 / np.where(norms == 0, 1, norms))
 
 
@@ -216,6 +219,18 @@ def non_negative_(params, where: Where = None) -> None:
     for p in selected(params, where):
         p.data[p.data < 0] = 0
         graph.changed(p.data)
+
+
+def _input_axes(params):
+    """{weight: the axes of a unit's inputs}, of a Module's weights that are not (in, out) or (out, in, ...)."""
+    found = {}
+    for _, module in params.named_modules() if hasattr(params, "named_modules") else ():
+        for name, p in vars(module).items():
+            if isinstance(p, Tensor) and getattr(module, "transposed", False) and p.ndim > 2:
+                found[p] = (0, *range(2, p.ndim))
+            elif isinstance(p, Tensor) and p.ndim == 2 and name not in module.torch_transposed:
+                found[p] = 1
+    return found
 
 
 def _norms(w, axis):

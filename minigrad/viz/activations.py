@@ -65,15 +65,14 @@ def layers(initializer: str | Initializer, activation: str = "tanh", depth: int 
     activation: tanh, sigmoid, relu, leaky_relu or gelu. Biases are 0; the output layer is always LeCun's, the loss the
     mean cross-entropy. Raises ValueError for an unknown name, and for sizes that are not positive.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"no activation {activation!r} here; there are {', '.join(ACTIVATIONS)}")
+    act = _function(activation)
     if min(depth, width, samples) < 1:
         raise ValueError(f"depth, width and samples must be positive, got {depth}, {width} and {samples}")
     if isinstance(initializer, str):
         if initializer not in INITIALIZERS:
             raise ValueError(f"no initializer {initializer!r} here; there are {', '.join(INITIALIZERS)}")
         name, initializer = name or initializer, INITIALIZERS[initializer]
-    chance, act = np.random.default_rng(seed), ACTIVATIONS[activation]
+    chance = np.random.default_rng(seed)
     x, target = Tensor(chance.standard_normal((samples, width))), chance.integers(0, 10, samples)
     weights = [initializer(Parameter(np.empty((width, width))), generator=chance) for _ in range(depth)]
     head = init.lecun_normal_(Parameter(np.empty((width, 10))), generator=chance)
@@ -113,9 +112,11 @@ def histograms(path: str | os.PathLike[str], activation: str = "tanh",
     """
     if not rows or set(rows) - set(ROWS):
         raise ValueError(f"histograms: rows are some of {', '.join(ROWS)}, got {tuple(rows)}")
+    if not initializers:
+        raise ValueError("histograms: there is no initializer to draw")
     theme, runs = DARK if dark else LIGHT, signals(activation, initializers, **settings)
     depth, n, title = len(runs[0].outputs), len(runs), TITLES.get(activation, activation)
-    figure = _themed(max(1.75 * n + 0.9, 5), len(rows) * (0.25 * depth + 0.7) + 0.7, theme)
+    figure = _themed(max(1.75 * n + 0.9, 7.5), len(rows) * max(0.25 * depth + 0.7, 2.2) + 0.7, theme)
     grid = figure.add_gridspec(len(rows), n)
     for row, kind in enumerate(rows):
         bounds = BOUNDED.get(activation) if kind == "outputs" else None
@@ -215,12 +216,19 @@ def vanishing(path: str | os.PathLike[str], activations: Sequence[str] = ("sigmo
     right.set_ylim(bottom=0)
     _axes(left, theme, f"layer, of {depth}")
     _axes(right, theme, "step")
-    left.set_xticks(sorted({1, depth, *range(5, depth + 1, 5)}))
+    apart = max(5, 5 * round(depth / 25))
+    left.set_xticks(sorted({1, depth, *(n for n in range(apart, depth + 1, apart) if depth - n >= apart / 2)}))
     left.set_title("gradient of a layer's weights, relative to the last's", fontsize=10, color=theme.ink, loc="left")
     right.set_title("training loss of 6 such layers; dotted: guessing", fontsize=10, color=theme.ink, loc="left")
     figure.suptitle("The vanishing gradient, and the plateau that it makes", fontsize=12, color=theme.ink)
     _legend(figure, left, theme)
     return _write(figure, path)
+
+
+def _function(activation):
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"no activation {activation!r} here; there are {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[activation]
 
 
 def plateau(activation: str = "sigmoid", depth: int = 6, width: int = 32, steps: int = 500, lr: float = 0.05,
@@ -231,7 +239,7 @@ def plateau(activation: str = "sigmoid", depth: int = 6, width: int = 32, steps:
     stays at log 2, that of guessing.
     """
     from ..data import moons
-    chance, act = np.random.default_rng(seed), ACTIVATIONS[activation]
+    chance, act = np.random.default_rng(seed), _function(activation)
     data = moons(200, seed=seed)
     x, y = Tensor(data.x.astype(np.float64)), data.y
     sizes, params = [2, *[width] * depth, 2], []
