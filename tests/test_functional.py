@@ -466,6 +466,13 @@ def test_one_hot():
     y = F.one_hot(np.array([[2, 0], [1, 1]]), 3)
     assert y.dtype == np.float32
     assert_array_equal(y, [[[0, 0, 1], [1, 0, 0]], [[0, 1, 0], [0, 1, 0]]])
+    assert F.one_hot(np.zeros((0, 2), np.uint8), 3).shape == (0, 2, 3)
+    with pytest.raises(ValueError, match=r"one_hot: indices from -1 to 5, but num_classes is 3"):
+        F.one_hot([0, 5, -1], 3)
+    with pytest.raises(ValueError, match=r"indices from 0 to 3"):
+        F.one_hot([0, 3], 3)
+    with pytest.raises(TypeError, match=r"one_hot: indices must be integers, not float64"):
+        F.one_hot([0.0, 1.0], 3)
 
 
 def test_dropout_scales_what_it_keeps():

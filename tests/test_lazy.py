@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minigrad
 from minigrad import Tensor, nn, no_grad, optim
 from minigrad import functional as F
 
@@ -124,3 +125,70 @@ def test_lbfgs_of_a_lazy_model():
         lbfgs.step(closure)
     first = lbfgs.step(closure).item()
     assert lbfgs.step(closure).item() < first / 2
+
+
+@pytest.mark.parametrize("make, bad", [
+    (lambda **k: nn.Dense(3, **k), {"weight": np.zeros((4, 3)), "bias": np.zeros(9)}),
+    (lambda **k: nn.LazyConv2d(3, 2, **k), {"weight": np.zeros((3, 4, 2, 2)), "bias": np.zeros(9)}),
+    (lambda **k: nn.ConvTranspose2d(None, 3, 2, **k), {"weight": np.zeros((4, 3, 2, 2))}),
+    (lambda **k: nn.Sequential(nn.LazyConv1d(4, 1, groups=2), nn.Dense(3, **k)), {"1.weight": np.zeros((4, 3))}),
+])
+def test_a_state_that_does_not_fit_changes_nothing(make, bad):
+    layer, generator = make(), np.random.default_rng(5)
+    own = make(generator=generator)
+    chance = minigrad.default_generator().bit_generator.state, generator.bit_generator.state
+    for m in (layer, own):
+        before, shapes = [dict(vars(part)) for part in m.modules()], [p.shape for p in m.parameters()]
+        with pytest.raises(ValueError, match=r"does not fit"):
+            m.load_state_dict(bad)
+        assert [dict(vars(part)) for part in m.modules()] == before
+        assert [p.shape for p in m.parameters()] == shapes
+    assert (minigrad.default_generator().bit_generator.state, generator.bit_generator.state) == chance
+
+
+def test_running_statistics_of_a_refused_state():
+    norm = nn.LazyBatchNorm1d()
+    with pytest.raises(ValueError, match=r"missing"):
+        norm.load_state_dict({"weight": np.ones(4)})
+    assert norm.num_features is None and norm.running_mean.shape == (0,)
+    assert norm(Tensor(np.ones((2, 3), np.float32))).shape == (2, 3)
+
+
+def test_summary_builds_and_keeps_the_numbers_it_drew():
+    a, b = nn.Dense(3), nn.Dense(3)
+    for layer in (a, b):
+        assert nn.summary(layer, 4).parameters == 15
+    assert a.in_features == 4 and not (a.weight.data == b.weight.data).any()
+    assert nn.summary(a, 4).input_shape == (1, 4)
+
+
+def test_summary_counts_nested_outputs():
+    rows = nn.summary(nn.LSTM(3, 4, batch_first=True), (5, 3), batch_size=2).rows
+    assert rows[0].output_shape == (2, 5, 4)
+    assert rows[0].activation_bytes >= 4 * (2 * 5 * 4 + 2 * 4)  # output and c_n; h_n may be a view of the output
+    named = nn.Lambda(lambda x: {"a": x * 2, "b": [x + 1, x]})
+    named.scale = nn.Parameter(np.ones(1, np.float32))
+    row = nn.summary(named, (3,)).rows[0]
+    assert row.output_shape == (1, 3) and row.activation_bytes == 24
+
+
+def test_transposed_convolutions_wait_for_their_input_too():
+    layer = nn.ConvTranspose2d(None, 4, 3, groups=2)
+    assert layer(Tensor(X)).shape == (6, 4, 7, 7) and layer.weight.shape == (2, 2, 3, 3)
+
+
+def test_a_lazy_convolution_draws_when_it_is_built():
+    lazy, known = (nn.Conv2d(n, 4, 3, generator=np.random.default_rng(3)) for n in (None, 2))
+    np.testing.assert_array_equal(lazy(Tensor(X)).data, known(Tensor(X)).data)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: nn.LazyConv2d(4, 3)(Tensor(X[0, 0])), r"LazyConv2d: input \(5, 5\) must have 4 axes, \(N, C, H, W\)"),
+    (lambda: nn.ConvTranspose1d(None, 4, 3)(Tensor(X)), r"input \(6, 2, 5, 5\) must have 3 axes, \(N, C, L\)"),
+    (lambda: nn.DepthwiseConv2d(None, 3), r"DepthwiseConv2d: in_channels must be given"),
+    (lambda: nn.SeparableConv1d(None, 3, 3), r"SeparableConv1d: in_channels must be given"),
+    (lambda: nn.LocallyConnected2d(None, 3, 5, 3), r"LocallyConnected2d: in_channels must be given"),
+])
+def test_what_cannot_wait_says_so(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

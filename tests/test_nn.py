@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -628,3 +630,76 @@ def test_a_second_derivative_through_a_whole_model():
         values.append(penalty().item())
     slope = sum((g.data * d).sum() for g, d in zip(found, directions))
     assert_allclose(slope, (values[0] - values[1]) / (2 * h), 1e-6)
+
+
+# ---- containers as PyTorch's ----
+def test_sequential_of_names():
+    a, b = nn.Dense(2, 2), nn.Dense(2, 3)
+    for names in (OrderedDict(a=a, b=b), {"a": a, "b": b}):
+        model = nn.Sequential(names)
+        assert list(model.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias"]
+        assert model.a is a and model[1] is b and model(Tensor(normal(4, 2))).shape == (4, 3)
+        assert "(a): Dense(2, 2)" in repr(model)
+        assert [n for n, _ in model[1:].named_children()] == ["b"]
+    model.append(nn.ReLU()).insert(1, nn.Tanh())
+    assert [n for n, _ in model.named_children()] == ["a", "1", "b", "3"]
+    del model[0]
+    assert [n for n, _ in model.named_children()] == ["0", "b", "2"]
+    model.b = new = nn.Dense(2, 5)
+    assert model[1] is new and [n for n, _ in model.named_children()] == ["0", "b", "2"]
+    other = copy.deepcopy(model)
+    assert other.b is other[1] is not new and pickle.loads(pickle.dumps(model)).b.out_features == 5
+    with pytest.raises(AttributeError, match=r"'Sequential' object has no attribute 'a'"):
+        model.a  # noqa: B018
+
+
+def test_names_by_position_stay():
+    model = nn.Sequential({"0": nn.ReLU(), "1": nn.Dense(2, 2)}).append(nn.Tanh())
+    assert [n for n, _ in model.named_children()] == ["0", "1", "2"]
+    for name in ("", "a.b", "7", "forward"):
+        with pytest.raises(ValueError, match=r"a name is a string without dots"):
+            nn.Sequential({name: nn.ReLU()})
+
+
+@pytest.mark.parametrize("make", [nn.Sequential, lambda *m: nn.ModuleList(m)])
+def test_lists_of_modules_change(make):
+    a, b, c, d = (nn.Dense(i + 1, 2) for i in range(4))
+    layers = make(a, b)
+    layers[1] = c
+    assert list(layers) == [a, c]
+    assert layers.extend([b, d]) is layers and list(layers) == [a, c, b, d]
+    assert layers.insert(1, d) is layers and list(layers) == [a, d, c, b, d]
+    del layers[0]
+    assert list(layers) == [d, c, b, d]
+    del layers[1:3]
+    assert list(layers) == [d, d] and list(layers.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    with pytest.raises(IndexError):
+        layers[5] = a
+    for change in (lambda: layers.insert(0, np.tanh), lambda: layers.__setitem__(0, np.tanh)):
+        with pytest.raises(TypeError, match=r"holds modules, not"):
+            change()
+
+
+def test_children_buffers_and_submodules():
+    norm, dense, other = nn.BatchNorm1d(3), nn.Dense(3, 2), nn.ReLU()
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.body = nn.Sequential(norm, dense)
+            self.heads = {"a": [other], "b": dense}
+
+    net = Net()
+    assert list(net.children()) == [net.body, other, dense] and list(dense.children()) == []
+    assert [n for n, _ in net.named_children()] == ["body", "heads.a.0", "heads.b"]
+    assert [b is n for b, (_, n) in zip(net.buffers(), net.named_buffers(), strict=True)] == [True] * 3
+    assert net.get_submodule("body.1") is net.get_submodule("heads.b") is dense and net.get_submodule("") is net
+    with pytest.raises(AttributeError, match=r"Net has no module named 'body\.2'; it has body, body\.0"):
+        net.get_submodule("body.2")
+
+
+def test_flatten_to_an_axis():
+    x = Tensor(normal(2, 3, 4, 5))
+    assert nn.Flatten(1, 2)(x).shape == (2, 12, 5) and nn.Flatten(0, -2)(x).shape == (24, 5)
+    assert nn.Flatten(-2)(x).shape == (2, 3, 20) and nn.Flatten(2, 2)(x).shape == x.shape
+    with pytest.raises(ValueError, match=r"Flatten: there are no axes from 2 to 1 in input \(2, 3, 4, 5\)"):
+        nn.Flatten(2, 1)(x)

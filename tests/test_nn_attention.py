@@ -213,6 +213,24 @@ def test_masks_may_be_tensors_and_lists():
 
 
 # ---- dropout ----
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"kdim": 3, "vdim": 5}, {"add_bias_kv": True, "add_zero_attn": True}])
+def test_attention_of_no_examples(settings, batch_first):
+    m = nn.MultiheadAttention(E, HEADS, batch_first=batch_first, **settings)
+    shapes = [(0, L, n) if batch_first else (L, 0, n) for n in (E, m.kdim, m.vdim)]
+    xs = [Tensor(np.zeros(s, np.float32), requires_grad=True) for s in shapes]
+    y, weights = m(*xs, key_padding_mask=np.zeros((0, L), bool), is_causal=True)
+    assert y.shape == shapes[0] and weights.shape == (0, L, L + 2 * ("add_zero_attn" in settings))
+    assert [g.shape for g in grad(y.sum(), xs)] == shapes
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_an_encoder_of_no_examples(norm_first):
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(E, HEADS, 16, norm_first=norm_first), 2, nn.LayerNorm(E))
+    x = Tensor(np.zeros((L, 0, E), np.float32))
+    assert model(x).shape == model.layers[0](x).shape == x.shape
+
+
 def test_dropout_of_the_weights_is_right_on_average():
     q, k, v = (Tensor(normal(3, 4, seed=s)) for s in range(3))
     generator = rng(1)

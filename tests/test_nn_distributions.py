@@ -104,6 +104,17 @@ def test_dtypes():
                     F.multivariate_normal_log_prob(Tensor(X), LOC, COV).data, rtol=1e-14)
 
 
+def test_numbers_take_the_dtype_of_any_other_argument():
+    loc, scale = np.array(0.3), np.array(0.7)
+    expected = stats.norm(loc, scale).logpdf(0.1)
+    for value, m, s in ((0.1, Tensor(loc), Tensor(scale)), (0.1, 0.3, scale), (0.1, loc, 0.7), (loc - 0.2, 0.3, 0.7)):
+        assert_allclose(F.normal_log_prob(value, m, s).data, expected, rtol=1e-14)
+    assert F.normal_log_prob(1, 0.5, 2).dtype == np.float32
+    assert F.normal_log_prob(np.arange(3), np.float32([0.5]), 2).dtype == np.float32
+    assert_allclose(F.multivariate_normal_log_prob(X.tolist(), LOC.tolist(), COV).data,
+                    F.multivariate_normal_log_prob(X, LOC, COV).data, rtol=1e-14)
+
+
 def test_inside_vmap():
     found = vmap(lambda x: F.multivariate_normal_log_prob(x, LOC, COV))(Tensor(X))
     assert_allclose(found.data, F.multivariate_normal_log_prob(Tensor(X), LOC, COV).data, rtol=1e-12)
@@ -120,5 +131,8 @@ def test_what_does_not_fit_is_said():
         F.multivariate_normal_log_prob(Tensor(X), LOC)
     with pytest.raises(ValueError, match=r"scale must be positive, got -1\.0"):
         F.normal_log_prob(Tensor(X), 0.0, -1.0)
+    for tril, least in ((np.diag([1.0, -2, 3]), r"-2\.0"), (np.zeros((3, 3)), r"0\.0")):
+        with pytest.raises(ValueError, match=rf"the diagonal of scale_tril must be positive, got {least}"):
+            F.multivariate_normal_log_prob(Tensor(X), LOC, scale_tril=tril)
     with pytest.raises(np.linalg.LinAlgError):
         F.multivariate_normal_log_prob(Tensor(X), LOC, -COV)

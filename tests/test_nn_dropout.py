@@ -358,3 +358,13 @@ def test_a_branch_added_is_the_branch_dropped_and_added(mode, training):
         added, plain = layers[0].added(x, branch), x + layers[1](x * 5)
         np.testing.assert_array_equal(added.data, plain.data)
         assert len(calls) == (not training or mode == "row" or bool((plain.data != 1).any()))
+
+
+@pytest.mark.parametrize("make", [
+    lambda g: nn.Dropout(0.5, g), lambda g: nn.Dropout2d(0.5, g), lambda g: nn.AlphaDropout(0.5, g),
+    lambda g: nn.GaussianDropout(0.5, g), lambda g: nn.GaussianNoise(0.5, g),
+    lambda g: nn.StochasticDepth(0.5, "row", g), lambda g: nn.RReLU(0.1, 0.3, g)])
+def test_the_second_argument_is_not_inplace(make):
+    with pytest.raises(TypeError, match=r"generator is a np\.random\.Generator or None, not True; there is no inplace"):
+        make(True)
+    assert make(rng()).generator is not None and make(None).generator is None

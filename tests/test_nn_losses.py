@@ -350,6 +350,14 @@ def test_ctc_ignores_what_is_behind_the_lengths():
     assert_array_equal(F.ctc_loss(F.log_softmax(x), words, [4, 6], [2, 3], reduction="none"), expected)
 
 
+@pytest.mark.parametrize("targets", [np.zeros((0, 2), int), np.zeros(0, int)])
+def test_ctc_of_no_sequences(targets):
+    x = Tensor(np.zeros((3, 0, 4)), requires_grad=True)
+    assert F.ctc_loss(x, targets, [], [], reduction="none").shape == (0,)
+    total = F.ctc_loss(x, targets, [], [], reduction="sum")
+    assert total.item() == 0 and grad(total, x).shape == x.shape
+
+
 # ---- modules ----
 def test_weights_are_state():
     for loss in (nn.CrossEntropyLoss(np.ones(4)), nn.NLLLoss(Tensor(np.ones(4))),
@@ -445,6 +453,8 @@ def test_shapes_that_would_broadcast_are_refused(f):
      r"cross_entropy: class indices of shape \(2,\) for logits of shape \(3, 4\)"),
     (lambda: F.nll_loss(X, np.array([0, 1, 4])), r"nll_loss: class indices from 0 to 4, but .* have 4 classes"),
     (lambda: F.multi_margin_loss(X, np.array([0, -1, 1])), r"multi_margin_loss: class indices from -1 to 1"),
+    (lambda: F.multi_margin_loss(X, np.array([0, -100, 1])), r"multi_margin_loss: class indices from -100 to 1"),
+    (lambda: F.categorical_focal_loss(X, np.array([0, -100, 1])), r"categorical_focal_loss: class indices from -100"),
     (lambda: F.cross_entropy(X, LABELS, np.ones(3)), r"cross_entropy: weight has shape \(3,\), expected \(4,\)"),
     (lambda: F.nll_loss(X, LABELS, np.ones(3)), r"nll_loss: weight has shape \(3,\), expected \(4,\)"),
     (lambda: F.cross_entropy(X, LABELS, label_smoothing=1.5), r"label_smoothing must be between 0 and 1, got 1\.5"),
@@ -474,12 +484,15 @@ def test_shapes_that_would_broadcast_are_refused(f):
      r"target has shape \(3, 4\) for vectors of shape \(3, 4\), expected \(3,\)"),
     (lambda: F.cosine_embedding_loss(X, T, SIGNS[:1]), r"target has shape \(1,\) for vectors .* expected \(3,\)"),
     (lambda: F.nt_xent_loss(X, T, 0.0), r"temperature must be positive, got 0\.0"),
-    (lambda: F.nt_xent_loss(X[0], T[0]), r"inputs must be \(N, D\), got \(4,\)"),
+    (lambda: F.nt_xent_loss(X[0], T[0]), r"inputs must be \(N, D\), of at least one row, got \(4,\)"),
+    (lambda: F.nt_xent_loss(X[:0], T[:0]), r"inputs must be \(N, D\), of at least one row, got \(0, 4\)"),
     (lambda: F.kl_div(X, Q, "batch"), r"reduction is 'mean', 'sum', 'batchmean' or 'none', not 'batch'"),
     (lambda: F.ctc_loss(X, [1, 2], 4, 2),
      r"1 sequences of up to 3 steps need as many lengths, got input_lengths \[4\]"),
     (lambda: F.ctc_loss(X, [1, 2], [3, 3], 2), r"input_lengths \[3, 3\]"),
     (lambda: F.ctc_loss(X, [1], 3, 2), r"targets of shape \(1,\) for target_lengths \[2\]"),
+    (lambda: F.ctc_loss(normal(3, 2, 4), np.ones((4, 1), int), [3, 3], [2, 2]), r"targets of shape \(4, 1\) for"),
+    (lambda: F.ctc_loss(X[:0], [1], 0, 1), r"1 sequences of up to 0 steps"),
     (lambda: F.ctc_loss(X, [1, 4], 3, 2), r"blank \(0\) and targets must be class indices from 0 to 3"),
     (lambda: F.ctc_loss(X, [1, 0], 3, 2), r"no target blank"),
     (lambda: F.ctc_loss(X, [1, 2], 3, 2, blank=4), r"blank \(4\)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -208,6 +209,18 @@ def test_copies_are_independent(name):
 
 
 @pytest.mark.parametrize("name", CHANGES)
+def test_they_can_be_pickled(name):
+    model, x = nn.Sequential(CHANGES[name][0](nn.Linear(4, 3, dtype=np.float64)), nn.ReLU()), Tensor(normal(5, 4))
+    model.eval()
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        other = pickle.loads(pickle.dumps(model, protocol))
+        assert type(other[0]) is type(model[0]) and not other.training
+        assert [*other.state_dict()] == [*model.state_dict()]
+        assert_array_equal(other(x).data, model(x).data)
+    assert type(CHANGES[name][1](other[0])) is nn.Linear
+
+
+@pytest.mark.parametrize("name", CHANGES)
 def test_it_trains(name):
     model = nn.Sequential(CHANGES[name][0](nn.Linear(4, 8, generator=np.random.default_rng(0))), nn.Tanh(),
                           nn.Linear(8, 1, generator=np.random.default_rng(1))).astype(np.float64)
@@ -336,6 +349,15 @@ def test_spectral_norm_finds_the_largest_singular_value():
     assert_allclose(np.linalg.norm(layer.weight.data.reshape(4, -1), 2), 1, 1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_spectral_norm_is_near_from_the_start(seed):
+    layer = nn.Linear(6, 4, dtype=np.float64)
+    u, _, v = np.linalg.svd(normal(6, 4, seed=seed), full_matrices=False)
+    layer.weight.data = w = u * [2, 1.4, 1.2, 1] @ v  # 0.7^(2 n) is left after n iterations
+    nn.spectral_norm(layer, generator=np.random.default_rng(seed))
+    assert_allclose(w / layer.weight.data, np.linalg.svd(w)[1][0], 1e-3)
+
+
 def test_one_iteration_a_forward_pass_in_training_none_in_evaluation():
     layer, x = nn.spectral_norm(nn.Linear(4, 3, dtype=np.float64)), Tensor(normal(2, 4))
     w, power = layer.parametrizations["weight"].original.data.T, getattr(layer.parametrizations["weight"], "0")
@@ -412,6 +434,20 @@ def test_standardized_weights_have_mean_zero_and_variance_one():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [nn.LayerNorm, nn.RMSNorm])
+def test_normalized_shape_of_numpys_integers(make):
+    for shape in (np.int64(3), [np.int32(3)], np.array([3])):
+        assert repr(make(shape)) == repr(make(3))
+    assert_array_equal(make(np.int64(3))(float32(2, 3)).data, make(3)(float32(2, 3)).data)
+    assert F.layer_norm(float32(2, 3), np.int64(3)).shape == F.rms_norm(float32(2, 3), np.int64(3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("eps", [None, 1e-6])
+def test_rms_norm_wants_floating_point_numbers(eps):
+    with pytest.raises(TypeError, match=r"rms_norm: input must be floating-point numbers, not int64"):
+        nn.RMSNorm(3, eps)(Tensor(np.ones((2, 3), np.int64)))
 
 
 def test_unit_norm_wants_one_axis():

@@ -331,6 +331,8 @@ def test_time_distributed():
     assert conv(Tensor(np.zeros((N, T, 1, 5, 4), np.float32))).shape == (N, T, 2 * 3 * 2)
     with pytest.raises(ValueError, match=r"TimeDistributed: input \(3, 4\) must be \(N, T, \.\.\.\)"):
         nn.TimeDistributed(dense)(x[:, 0])
+    with pytest.raises(TypeError, match=r"LSTM gives a tuple of 2, such as \(output, state\)"):
+        nn.TimeDistributed(make("LSTM", D, H))(x)
 
 
 # ---- they learn ----

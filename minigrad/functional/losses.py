@@ -110,7 +110,7 @@ def _class_indices(name, labels, size, ignore_index=None):
                          f"expected {expected}")
     counts, every = None, whole(labels)
     largest = np.maximum.reduce(every.astype(np.uint64), None, initial=0)  # unsigned, a negative one is huge
-    if every.size and (largest >= classes or ignore_index is not None and ignore_index >= 0):
+    if every.size and (largest >= classes or (ignore_index is not None and ignore_index >= 0)):
         if ignore_index is not None:
             counts, every = labels != ignore_index, np.where(every == ignore_index, 0, every)
             labels = np.where(counts, labels, 0)

@@ -39,9 +39,10 @@ class _Kernels(Module):
         self.lazy_generator = generator
         self.weight = Parameter(np.empty(0, dtype))
         self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
-        self._build(in_channels)
         if lazy:
-            self.in_channels, self.weight.data = None, np.empty(0, dtype)
+            self.in_channels = None
+        else:
+            self._build(in_channels)
 
     def _build(self, in_channels):
         """The weights, now that in_channels is known; ValueError if it does not divide into the groups."""
@@ -58,9 +59,15 @@ class _Kernels(Module):
         if self.in_channels is None and len(shape) == self.n + 2:
             self._build(shape[0] if self.transposed else shape[1] * self.groups)
 
-    def forward(self, x):
+    def _build_for(self, x):
         if self.in_channels is None:
-            self._build(x.shape[-self.n - 1])
+            if x.ndim != self.n + 2:
+                raise ValueError(f"{type(self).__name__}: input {x.shape} must have {self.n + 2} axes, (N, C, "
+                                 f"{('L', 'H, W', 'D, H, W')[self.n - 1]})")
+            self._build(x.shape[1])
+
+    def forward(self, x):
+        self._build_for(x)
         padding = self.padding
         if self.padding_mode != "zeros" and x.ndim == self.n + 2:
             steps = (_ints(v, "", self.n) for v in (self.stride, self.dilation))
@@ -97,7 +104,7 @@ class Conv2d(_Conv):
     weight: (out_channels, in_channels / groups, kH, kW). padding: int, pair, 'same' (stride 1 only; Keras has it for
     any) or 'valid'. padding_mode: 'zeros', 'reflect', 'replicate' or 'circular'. With kernel_size 1 it is a Dense layer
     at every pixel. Starts uniform in +-1 / sqrt(in_channels / groups * kH * kW). in_channels=None: that of the first
-    input.
+    input. (Keras' has channels last, a kernel (kH, kW, in, out) that starts Glorot uniform, and a bias of zero.)
     """
 
     n = 2
@@ -132,7 +139,7 @@ class LazyConv3d(Conv3d):
 class _ConvTranspose(_Kernels):
     transposed = True
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, output_padding=0,
+    def __init__(self, in_channels: int | None, out_channels: int, kernel_size, stride=1, padding=0, output_padding=0,
                  groups: int = 1, bias: bool = True, dilation=1, padding_mode: str = "zeros", dtype=np.float32,
                  generator=None):
         name = type(self).__name__
@@ -150,6 +157,7 @@ class _ConvTranspose(_Kernels):
 
     def forward(self, x, output_size=None):
         """output_size: the spatial size wanted, instead of the output_padding that leads to it."""
+        self._build_for(x)
         extra = self.output_padding if output_size is None else _output_padding(
             type(self).__name__, self.n, x.shape, output_size, self.kernel_size, self.stride, self.padding,
             self.dilation)
@@ -167,7 +175,8 @@ class ConvTranspose2d(_ConvTranspose):
     """The adjoint of a `Conv2d` from out_channels to in_channels, plus a bias: (N, in, H, W) -> (N, out, H', W').
 
     H' = (H - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1. weight: (in_channels, out_channels /
-    groups, kH, kW). Starts uniform in +-1 / sqrt(out_channels / groups * kH * kW).
+    groups, kH, kW). Starts uniform in +-1 / sqrt(out_channels / groups * kH * kW). in_channels=None: that of the first
+    input.
     """
 
     n = 2
@@ -179,10 +188,16 @@ class ConvTranspose3d(_ConvTranspose):
     n = 3
 
 
+def _known(layer, in_channels):
+    if in_channels is None:
+        raise ValueError(f"{type(layer).__name__}: in_channels must be given here; it cannot wait for the first input")
+
+
 # ---- per channel ----
 class _DepthwiseConv(_Kernels):
     def __init__(self, in_channels: int, kernel_size, stride=1, padding=0, depth_multiplier: int = 1, dilation=1,
                  bias: bool = True, padding_mode: str = "zeros", dtype=np.float32, generator=None):
+        _known(self, in_channels)
         self.depth_multiplier = depth_multiplier
         super().__init__(in_channels, in_channels * depth_multiplier, kernel_size, stride, padding, dilation,
                          in_channels, bias, padding_mode, dtype, generator)
@@ -208,6 +223,7 @@ class _SeparableConv(Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
                  depth_multiplier: int = 1, dilation=1, bias: bool = True, padding_mode: str = "zeros",
                  dtype=np.float32, generator=None):
+        _known(self, in_channels)
         depthwise, conv = self.parts
         self.depthwise = depthwise(in_channels, kernel_size, stride, padding, depth_multiplier, dilation, False,
                                    padding_mode, dtype, generator)
@@ -238,6 +254,7 @@ class SeparableConv2d(_SeparableConv):
 class _LocallyConnected(Module):
     def __init__(self, in_channels: int, out_channels: int, input_size, kernel_size, stride=1, padding=0, dilation=1,
                  bias: bool = True, dtype=np.float32, generator=None):
+        _known(self, in_channels)
         kernel, size = _positive(kernel_size, "kernel_size", self.n), _positive(input_size, "input_size", self.n)
         steps, spread = _positive(stride, "stride", self.n), _positive(dilation, "dilation", self.n)
         pairs = _padding(padding, kernel, steps, spread)

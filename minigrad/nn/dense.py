@@ -16,8 +16,9 @@ class Dense(Module):
     """y = x @ weight + bias: (..., in_features) -> (..., out_features). Keras' Dense, PyTorch's Linear.
 
     weight: (in_features, out_features), the transpose of PyTorch's. bias: (out_features,). Both start uniform in
-    +-1 / sqrt(in_features), as PyTorch's do; Keras' weight starts Glorot uniform, its bias at zero. ``Dense(out_features)`` takes in_features from its first input, or from
-    the state it loads; an optimizer may have the parameters before.
+    +-1 / sqrt(in_features), as PyTorch's do; Keras' weight starts Glorot uniform (`init.xavier_uniform_`), its bias at
+    zero. ``Dense(out_features)`` takes in_features from its first input, or from the state it loads; an optimizer may
+    have the parameters before.
     """
 
     torch_transposed = ("weight",)

@@ -140,7 +140,8 @@ class DropBlock2d(Module):
     def __init__(self, p: float, block_size: int, eps: float = 1e-6, generator=None):
         if block_size < 1:
             raise ValueError(f"DropBlock2d: block_size must be at least 1, got {block_size}")
-        self.p, self.block_size, self.eps, self.generator = F.check_probability(p), block_size, eps, check_generator(generator, self)
+        self.p, self.block_size, self.eps = F.check_probability(p), block_size, eps
+        self.generator = check_generator(generator, self)
 
     def forward(self, x):
         return F.drop_block2d(x, self.p, self.block_size, self.eps, self.training, self.generator)

@@ -15,17 +15,16 @@ __all__ = ["load_torch_state_dict", "torch_state_dict"]
 def load_torch_state_dict(model: Module, source: Mapping | str | os.PathLike[str], strict: bool = True) -> None:
     """Take over a PyTorch state_dict: a dict of arrays or torch tensors, or the path of a .safetensors file.
 
-    The modules must be called the same in both; values are cast to each parameter's dtype. Raises ValueError naming
-    what is missing, unexpected or of another shape, and then changes nothing; strict=False ignores missing and
-    unexpected names. TypeError for another kind of file: a .pt file is a pickle, which may run any code: convert it in
-    PyTorch with ``safetensors.torch.save_file(module.state_dict(), path)``.
+    The modules must be called the same in both; values are cast to each parameter's dtype, from bfloat16 too. Raises
+    ValueError naming what is missing, unexpected or of another shape, and then changes nothing; strict=False ignores
+    missing and unexpected names. TypeError for another kind of file: a .pt file is a pickle, which may run any code:
+    convert it in PyTorch with ``safetensors.torch.save_file(module.state_dict(), path)``.
     """
     if isinstance(source, (str, os.PathLike)):
         if os.path.splitext(source)[1] != ".safetensors":
             raise TypeError(f"{os.fspath(source)}: only .safetensors files are read. In PyTorch: "
                             "safetensors.torch.save_file(module.state_dict(), path)")
-        from safetensors.numpy import load_file
-        source = load_file(source)
+        source = _read(source)
     state = {name: _array(value) for name, value in source.items()}
     for name in _transposed(model):
         if name in state and state[name].ndim == 2:
@@ -42,6 +41,21 @@ def torch_state_dict(model: Module) -> dict[str, np.ndarray]:
     return state
 
 
+def _read(path):
+    """The arrays of a .safetensors file; bfloat16, which NumPy has not, as float32."""
+    from safetensors import deserialize, safe_open
+    with safe_open(path, "np") as file:
+        short = {name for name in file.keys() if file.get_slice(name).get_dtype() == "BF16"}
+        state = {name: file.get_tensor(name) for name in file.keys() if name not in short}
+    if short:
+        with open(path, "rb") as file:
+            for name, entry in deserialize(file.read()):
+                if name in short:  # the upper half of a float32
+                    high = np.frombuffer(entry["data"], "<u2").astype(np.uint32) << 16
+                    state[name] = high.view(np.float32).reshape(entry["shape"])
+    return state
+
+
 def _transposed(model):
     return [f"{name}.{weight}" if name else weight for name, module in _all_modules(model)
             for weight in module.torch_transposed if getattr(module, weight, None) is not None]
@@ -54,4 +68,6 @@ def _all_modules(model):
 def _array(value):
     if hasattr(value, "detach"):
         value = value.detach()
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+            value = value.float()
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)

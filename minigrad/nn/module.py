@@ -329,8 +329,9 @@ class Sequential(ModuleList):
 
     def _set_names(self, names):
         names = tuple(None if name == str(i) else name for i, name in enumerate(names))
-        for name in filter(None.__ne__, names):
-            if not isinstance(name, str) or not name or "." in name or name.isdigit() or hasattr(type(self), name):
+        for name in names:
+            if name is not None and (not isinstance(name, str) or not name or "." in name or name.isdigit()
+                                     or hasattr(type(self), name)):
                 raise ValueError(f"{type(self).__name__}: a name is a string without dots that is no number but its "
                                  f"position, and no attribute of the class, not {name!r}")
         if any(names):

@@ -62,8 +62,8 @@ class BatchNorm1d(_BatchNorm):
     """Per feature of (N, C) or (N, C, L): (x - mean) / sqrt(var + eps) * weight + bias. Ioffe & Szegedy 2015.
 
     In training with the batch's statistics (biased variance), of which ``momentum`` is mixed into running_mean and
-    running_var (unbiased): PyTorch's convention; Keras' momentum is 1 minus this one, 0.99 by default, its eps 1e-3, its
-    running variance biased. momentum=None: a plain average.
+    running_var (unbiased): PyTorch's convention; Keras' momentum is 1 minus this one (0.99 there), its eps
+    1e-3, its running variance biased. momentum=None: a plain average.
     """
 
     ndims = (2, 3)

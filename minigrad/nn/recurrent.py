@@ -152,8 +152,8 @@ class LSTM(_Recurrent):
 
     forward(input, hx=None, *, lengths=None) gives (output, (h_n, c_n)), and hx is such a pair; otherwise as `RNN`.
     proj_size: project h to that many features (Sak et al. 2014). unit_forget_bias: b_f starts at 1 (Jozefowicz et al.
-    2015), Keras' default; Keras has one bias, PyTorch two that are added. Keras' gates i, f, c, o are in this order; its
-    weight_hh starts orthogonal, weight_ih by Glorot's uniform, the biases but b_f at 0.
+    2015), Keras' default; Keras has one bias, PyTorch two that are added. Keras' gates, i, f, c, o, are in this order
+    too (its c is g), and its recurrent weight starts orthogonal.
     """
 
     gates, states, weights = 4, ("h", "c"), (*_Recurrent.weights, "weight_hr")
@@ -384,6 +384,6 @@ class TimeDistributed(Module):
             raise ValueError(f"TimeDistributed: input {input.shape} must be (N, T, ...)")
         y = self.module(input.reshape(input.shape[0] * input.shape[1], *input.shape[2:]))
         if isinstance(y, tuple):
-            raise TypeError(f"TimeDistributed: {type(self.module).__name__} gives a tuple of {len(y)}, such as (output, "
-                            "state), not one array to part into time steps")
+            raise TypeError(f"TimeDistributed: {type(self.module).__name__} gives a tuple of {len(y)}, such as "
+                            "(output, state), not one array to part into time steps")
         return y.reshape(*input.shape[:2], *y.shape[1:])
