@@ -23,9 +23,10 @@ def _labels(name, x):
     if x.ndim == 2 and x.shape[1] == 1:
         raise ValueError(f"{name}: {x.shape} is one column, whose largest is always the first: reshape labels to (N,), "
                          "and make labels of a single score by a threshold, scores.reshape(-1) > 0")
-    if x.dtype.kind == "f" and not (np.isfinite(x).all() if x.ndim == 2 else (x == np.floor(x)).all()):
-        raise ValueError(f"{name}: scores must be finite" if x.ndim == 2 else f"{name}: labels must be whole numbers, "
-                         f"got {x.ravel()[x.ravel() != np.floor(x.ravel())][0]:g}: are they probabilities?")
+    if x.ndim == 2 and x.dtype.kind == "f" and np.isnan(x).any():
+        raise ValueError(f"{name}: scores are NaN, which is no largest")
+    if x.ndim != 2 and x.dtype.kind == "f" and not (x == np.floor(x)).all():
+        raise ValueError(f"{name}: labels must be whole numbers, got {x[x != np.floor(x)][0]:g}: are they probabilities?")
     return x.argmax(axis=1) if x.ndim == 2 else x
 
 

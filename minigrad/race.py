@@ -406,10 +406,10 @@ def _exact(objective, note, start):
 
 
 def _accuracies(problem, model):
-    """Of the samples, and of those held out."""
+    """Of the samples, and of those held out; NaN for none, or for outputs that are NaN."""
     with no_grad(), np.errstate(all="ignore"):
-        return [accuracy(y, model(Tensor(x))) if len(x) else math.nan
-                for x, y in ((problem.x, problem.y), problem.held_out)]
+        scores = [(y, model(Tensor(x)).data) for x, y in ((problem.x, problem.y), problem.held_out)]
+    return [accuracy(y, z) if len(z) and not np.isnan(z).any() else math.nan for y, z in scores]
 
 
 @cache

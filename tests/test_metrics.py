@@ -51,7 +51,7 @@ def test_precision_recall_f1_by_hand_and_without_a_division_by_zero():
     (lambda: confusion_matrix([0.0, 1.0], [0, 1]), "integers"),
     (lambda: metrics.accuracy([[0], [1], [1]], [[0.1], [0.2], [0.3]]), r"accuracy: \(3, 1\) is one column"),
     (lambda: metrics.accuracy([0, 1], [0.2, 0.8]), "labels must be whole numbers, got 0.2: are they probabilities"),
-    (lambda: metrics.accuracy([0, 0], np.full((2, 3), np.nan)), "scores must be finite"),
+    (lambda: metrics.accuracy([0, 0], np.full((2, 3), np.nan)), "scores are NaN"),
     (lambda: metrics.top_k_accuracy([7, 9], np.eye(3)[:2], 2), r"integers in 0\.\.2"),
     (lambda: top_k_accuracy([0], np.ones((1, 3)), 4), r"1\.\.3"),
     (lambda: top_k_accuracy([0, 1], np.ones((1, 3))), r"\(2,\)"),
