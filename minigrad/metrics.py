@@ -26,7 +26,8 @@ def _labels(name, x):
     if x.ndim == 2 and x.dtype.kind == "f" and np.isnan(x).any():
         raise ValueError(f"{name}: scores are NaN, which is no largest")
     if x.ndim != 2 and x.dtype.kind == "f" and not (x == np.floor(x)).all():
-        raise ValueError(f"{name}: labels must be whole numbers, got {x[x != np.floor(x)][0]:g}: are they probabilities?")
+        odd = x[x != np.floor(x)]
+        raise ValueError(f"{name}: labels must be whole numbers, got {odd.flat[0]:g}: are they probabilities?")
     return x.argmax(axis=1) if x.ndim == 2 else x
 
 
