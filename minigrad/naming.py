@@ -1,9 +1,21 @@
-"""What to say to a name that is not known."""
+"""Things that are asked for by name, and what to say to a name that is not known."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+
+def spelled(name: str) -> str:
+    """The name as keys of `find` are written: small letters without hyphens and underscores."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def find(kind: str, name: str, known: Mapping, otherwise: str = ""):
+    """known[name], in any case and with or without hyphens; ValueError says what comes near, or what there is."""
+    if spelled(name) not in known:
+        raise ValueError(unknown(kind, name, known, otherwise or f"there are {', '.join(sorted(known))}"))
+    return known[spelled(name)]
 
 
 def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:

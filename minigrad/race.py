@@ -29,15 +29,15 @@ from .checkpoint import replacing
 from .functional import cross_entropy
 from .metrics import accuracy
 from .mode import no_grad
-from .naming import unknown
+from .naming import spelled, unknown
 from .nn import Module
 from .optim import classical
 from .optim.second_order import Iteration, Newton, Objective, _minimize, _Stop
 from .random import seeded
 from .tensor import Tensor
 
-__all__ = ["DATA", "MODELS", "RATES", "SOLVERS", "Problem", "Run", "Solver", "groups", "median", "notes", "problem",
-           "race", "run", "series_to_csv", "table", "to_csv", "tuned", "unknown"]
+__all__ = ["DATA", "MODELS", "RATES", "SOLVERS", "Problem", "Run", "Solver", "groups", "median", "notes", "optimizers",
+           "problem", "race", "run", "series_to_csv", "table", "to_csv", "tuned"]
 
 RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5))[:16]  # 0.0001 to 10
 TOYS = {"moons": data.moons, "spirals": data.spiral, "circles": data.circles, "blobs": data.blobs, "xor": data.xor}
@@ -222,21 +222,22 @@ def run(problem: Problem, name: str, budget: int = 400, *, lr: float | None = No
     return _solve(problem, solver, budget, tol)
 
 
-def _key(name):
-    return name.lower().replace("-", "").replace("_", "")
-
-
 def _solver(name):
-    return SOLVERS.get(_key(name))
+    return SOLVERS.get(spelled(name))
+
+
+def optimizers() -> dict[str, type[optim.Optimizer]]:
+    """All of `optim` and `optim.classical`, by their names in small letters."""
+    return {n.lower(): c for module in (optim, classical) for n, c in vars(module).items() if isinstance(c, type)
+            and issubclass(c, optim.Optimizer) and c is not optim.Optimizer and not n.startswith("_")}
 
 
 def _kind(name):
-    known = {n.lower(): c for module in (optim, classical) for n, c in vars(module).items() if isinstance(c, type)
-             and issubclass(c, optim.Optimizer) and c is not optim.Optimizer and not n.startswith("_")}
-    if _key(name) not in known:
+    known = optimizers()
+    if spelled(name) not in known:
         near = {**known, **{n.lower(): None for n in (solver.name for solver in _ALL)}}
         raise ValueError(unknown("optimizer", name, near, "minigrad compare --help lists them"))
-    kind = known[_key(name)]
+    kind = known[spelled(name)]
     needs = [k for k, p in inspect.signature(kind).parameters.items() if k != "params" and p.default is p.empty
              and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     if needs:

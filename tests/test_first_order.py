@@ -160,8 +160,7 @@ def test_every_class_has_a_path_or_an_oracle():
 
 
 def test_every_class_is_exported():
-    """SAdam, RangerVA's rule, may stay in optim.wrappers."""
-    assert {n for n in EVERY if getattr(optim, n, None) is not EVERY[n] or n not in optim.__all__} <= {"SAdam"}
+    assert {n for n in EVERY if getattr(optim, n, None) is not EVERY[n] or n not in optim.__all__} == set()
 
 
 def test_defaults_are_those_of_the_papers():

@@ -264,17 +264,6 @@ def test_ftrl_finds_exact_zeros():
 
 # ---- every one of them ----
 @every
-def test_a_run_resumed_from_its_state_is_the_run_itself(cls):
-    whole, part = weights(), weights()
-    expected = run(cls(whole), whole, range(8))
-    first = cls(part)
-    run(first, part, range(4))
-    second = cls(part)
-    second.load_state_dict(first.state_dict())
-    assert all(np.array_equal(a, b) for a, b in zip(run(second, part, range(4, 8)), expected))
-
-
-@every
 def test_float32_stays_float32(cls):
     params = weights(dtype=np.float32)
     optimizer = cls(params)

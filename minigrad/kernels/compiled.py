@@ -118,14 +118,11 @@ class _Element(ast.NodeTransformer):
         self.depth, self.before, self.numbers = 0, [], {}
         self.body = self.without_none(tree.body)
         self.of_elements = set(arrays)  # names that differ from element to element
-        for s in self.walk(ast.Assign):
-            if self.varies(s.value):
+        for s in (n for line in self.body for n in ast.walk(line)):
+            if isinstance(s, ast.Assign) and self.varies(s.value):
                 self.of_elements |= {n.id for t in s.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
         self.inner = set()  # numbers that a statement in the loop sets
         self.used = set()
-
-    def walk(self, kind):
-        return (n for s in self.body for n in ast.walk(s) if isinstance(n, kind))
 
     def text(self):
         body = [line for s in self.body for line in self.lines(s)]
@@ -151,8 +148,7 @@ class _Element(ast.NodeTransformer):
         self.inner |= sets - self.of_elements
         if self.inner & set(self.given):
             raise Untranslatable(f"{', '.join(self.inner & set(self.given))} is set again")
-        done = self.visit(statement)
-        return [ast.unparse(ast.fix_missing_locations(s)) for s in (done if isinstance(done, list) else [done])]
+        return [ast.unparse(ast.fix_missing_locations(s)) for s in self.listed(self.visit(statement))]
 
     def stores(self):
         return [f"{name}[_i] = {value}" for name, value in self.stored.items()]
@@ -280,7 +276,4 @@ class _Known(ast.NodeTransformer):
         answer = self.answer(node.test)
         return node if answer is None else node.body if answer else node.orelse
 
-    def visit_IfExp(self, node):
-        self.generic_visit(node)
-        answer = self.answer(node.test)
-        return node if answer is None else node.body if answer else node.orelse
+    visit_IfExp = visit_If

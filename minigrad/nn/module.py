@@ -12,6 +12,7 @@ from ..batching import Batched
 from ..graph import changed
 from ..random import default_generator
 from ..tensor import Parameter, Tensor
+from ..tree import holds_module
 from .hooks import Hooks
 
 
@@ -223,7 +224,7 @@ class Module(Hooks):
         return ""
 
     def __repr__(self):
-        children = [(n, v) for n, v in self._children() if isinstance(v, Module) or _holds_modules(v)]
+        children = [(n, v) for n, v in self._children() if holds_module(v)]
         if not children:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({n}): {v!r}".replace("\n", "\n  ") for n, v in children]
@@ -258,11 +259,6 @@ def _modules_in(path, value):
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _modules_in(f"{path}.{key}", item)
-
-
-def _holds_modules(value):
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return any(isinstance(v, Module) for v in items)
 
 
 def _unique(pairs):

@@ -1,6 +1,6 @@
 """Optimizers: each is its paper's formula in a shell that owns the loop, the groups, the hooks and the state."""
 
-from ..naming import unknown
+from ..naming import find
 from . import classical, regularizers, schedules
 from .adam import Adam, Adamax, AdamaxW, AdamW, AMSGrad, NAdam, NAdamW, RAdam, SparseAdam
 from .adam_variants import (
@@ -18,6 +18,7 @@ from .adam_variants import (
     DiffGrad,
     OptimisticAdam,
     QHAdam,
+    SAdam,
     SimplifiedAdEMAMix,
     Yogi,
 )
@@ -97,7 +98,6 @@ from .wrappers import (
     Ranger,
     RangerQH,
     RangerVA,
-    SAdam,
     WeightDecay,
     Wrapper,
 )
@@ -129,7 +129,4 @@ def by_name(name: str) -> type[Optimizer]:
     """The optimizer class of this name, in any case and with or without hyphens; ValueError lists what there is."""
     known = {n.lower(): c for n, c in globals().items() if isinstance(c, type) and issubclass(c, Optimizer)
              and c is not Optimizer}
-    key = name.lower().replace("-", "").replace("_", "")
-    if key not in known:
-        raise ValueError(unknown("optimizer", name, known, f"there are {', '.join(sorted(known))}"))
-    return known[key]
+    return find("optimizer", name, known)

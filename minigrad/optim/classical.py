@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import graph
 from ..mode import enable_grad
+from ..naming import find
 from ..random import default_generator
 from .optimizer import Optimizer
 
@@ -685,7 +686,4 @@ class SGLD(_Random, Optimizer):
 def by_name(name: str) -> type[Optimizer]:
     """The class of this name here, in any case and with or without hyphens; ValueError lists what there is."""
     known = {n.lower(): c for n, c in globals().items() if n in __all__ and isinstance(c, type)}
-    key = name.lower().replace("-", "").replace("_", "")
-    if key not in known:
-        raise ValueError(f"no classical optimizer called {name!r}; there are {', '.join(sorted(known))}")
-    return known[key]
+    return find("classical optimizer", name, known)

@@ -590,17 +590,17 @@ class LBFGS(_Flat):
         most = group["max_iter"] * 5 // 4 if group["max_eval"] is None else group["max_eval"]
         smallest = group["tolerance_change"]
         with self._whole() as x:
+            c = self.common
             first, f, g = self._evaluate(closure, x)
             before = self.evaluations - 1
-            if not math.isfinite(f) and "step" in self.common:  # the last step of the last call led here
-                x = x - self.common.pop("step")
-                self.common.pop("g")
+            if not math.isfinite(f) and "step" in c:  # the last step of the last call led here
+                x = x - c.pop("step")
+                c.pop("g")
             else:
                 self._refuse_hooks(x, g)
             for i in range(1, group["max_iter"] + 1):
                 if not (math.isfinite(f) and np.abs(g).max(initial=0) > group["tolerance_grad"]):
                     break
-                c = self.common
                 d = self.direction(g)
                 slope = float(g @ d)
                 if not slope < -smallest:

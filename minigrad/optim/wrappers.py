@@ -17,8 +17,8 @@ from .. import graph
 from ..mode import enable_grad
 from ..random import default_generator
 from ..tensor import Tensor
-from .adam import Adam, RAdam
-from .adam_variants import QHAdam
+from .adam import RAdam
+from .adam_variants import QHAdam, SAdam
 from .optimizer import Optimizer
 
 
@@ -371,35 +371,6 @@ class WeightDecay(Wrapper):
 
 
 # ---- compositions ----
-class SAdam(Adam):
-    """Adam with softplus(sqrt(v)) in place of sqrt(v) + eps, softplus(x) = log(1 + exp(smooth x)) / smooth.
-
-    Tong, Liang & Bi 2019: eps only bounds the rates of weights whose gradients are tiny, softplus also evens them out.
-    v is not corrected before the softplus. Memory: 2 numbers per weight, 3 with amsgrad.
-    """
-
-    def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0,
-                 amsgrad: bool = False, smooth: float = 50, *, maximize: bool = False):
-        Optimizer.__init__(self, params, weight_decay, maximize, lr=lr, betas=tuple(betas), amsgrad=amsgrad,
-                           smooth=smooth)
-
-    def check(self, group):
-        super().check(group)
-        if not group.get("smooth", 1) > 0:
-            raise ValueError(f"SAdam: smooth must be positive, got {group['smooth']}")
-
-    @staticmethod
-    def update(w, g, m, v, v_max, lr, beta1, beta2, smooth, t):
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * (g * g)
-        if v_max is not None:
-            v_max[...] = np.maximum(v_max, v)
-            v = v_max
-        below = np.logaddexp(0.0, smooth * np.sqrt(v)) / smooth
-        w -= lr * (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t) * m / below
-
-
 def Ranger(params, lr: float = 1e-3, alpha: float = 0.5, k: int = 6, betas: tuple[float, float] = (0.95, 0.999),
            eps: float = 1e-5, weight_decay: float = 0) -> Lookahead:
     """Lookahead around RAdam. Wright 2019."""

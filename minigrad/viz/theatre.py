@@ -20,9 +20,9 @@ import numpy as np
 
 from .. import optim
 from ..checkpoint import replacing
-from ..naming import unknown
+from ..naming import find
 from ..optim import classical
-from ..race import RATES
+from ..race import RATES, optimizers
 from ..random import seeded
 from ..tensor import Parameter
 from .functions import Function
@@ -159,12 +159,7 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
 
 
 def _kind(name):
-    known = {n.lower(): c for module in (optim, classical) for n, c in vars(module).items() if isinstance(c, type)
-             and issubclass(c, optim.Optimizer) and c is not optim.Optimizer and not n.startswith("_")}
-    key = name.lower().replace("-", "").replace("_", "")
-    if key not in known:
-        raise ValueError(unknown("optimizer", name, known, "minigrad compare --help lists them"))
-    return known[key]
+    return find("optimizer", name, optimizers(), "minigrad compare --help lists them")
 
 
 def _has_rate(kind):
