@@ -73,19 +73,19 @@ def test_sequential_names_by_position():
 
 
 def test_shared_weights_are_counted_once_and_saved_under_every_name():
-    shared = nn.Dense(3, 3)
+    shared = nn.Dense(3, 3, dtype=np.float64)  # the same sum in another order: in float32 it may cancel
     model = nn.Sequential(shared, nn.ReLU(), shared)
-    tied = nn.Dense(3, 3, bias=False)
+    tied = nn.Dense(3, 3, bias=False, dtype=np.float64)
     tied.weight = shared.weight
     model.append(tied)
     assert [n for n, _ in model.named_parameters()] == ["0.weight", "0.bias"]
     assert [n for n, _ in model.named_modules()] == ["", "0", "1", "3"]
     assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias", "3.weight"]
-    x = Tensor(normal(2, 3).astype(np.float32))
+    x = Tensor(normal(2, 3))
     model(x).sum().backward()
     total = shared.weight.grad.data.copy()
     parts = nn.Sequential(nn.Dense(3, 3), nn.ReLU(), nn.Dense(3, 3), nn.Dense(3, 3, bias=False))
-    parts.load_state_dict(model.state_dict())
+    parts.astype(np.float64).load_state_dict(model.state_dict())
     parts(x).sum().backward()
     assert_allclose(total, sum(parts[i].weight.grad.data for i in (0, 2, 3)), rtol=1e-5)
 
