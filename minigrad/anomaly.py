@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import linecache
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from . import graph
 from .batching import whole
 from .mode import mode
-
-_HERE = str(Path(__file__).parent)
-_SKIP = (_HERE, str(Path(np.__file__).parent), contextlib.__file__)
+from .source import here, line
 
 
 class detect_anomaly(contextlib.ContextDecorator):
@@ -24,7 +20,7 @@ class detect_anomaly(contextlib.ContextDecorator):
     in backward by the op whose rule does. The message names op, operands, index, and file and line of the call in
     forward. An infinity that an op is handed (a mask of -inf) is not complained of. check_inf=False: NaN alone.
 
-    Every result is searched and every call looks up its line: for finding a fault, not for training.
+    Every result is searched: for finding a fault, not for training.
     """
 
     def __init__(self, check_inf: bool = True):
@@ -40,13 +36,11 @@ class detect_anomaly(contextlib.ContextDecorator):
 
     def forward(self, op, values, t):
         """Look at the result of an op: called by `tensor.record`."""
-        if t.node is not None:
-            t.node.source = _line()
         values = [whole(v) for v in values]
         what = self._complaint(t.data, values)
         if what and not _in_backward():
             raise FloatingPointError("\n  ".join([
-                f"{op.name} {what}", *_operands(op, values, t.data), f"called in {_line()}"]))
+                f"{op.name} {what}", *_operands(op, values, t.data), f"called in {line(here())}"]))
 
     def backward(self, node, x, g, d):
         """Look at what a rule gave for input x: called by `graph.pullback`."""
@@ -57,7 +51,7 @@ class detect_anomaly(contextlib.ContextDecorator):
             raise FloatingPointError("\n  ".join([
                 f"backward: the rule of {node.op.name} {what}", f"g: {_summary(g)}",
                 f"y: {_summary(y)}", *_operands(node.op, inputs, d if d.shape == x.shape else np.zeros(0)),
-                f"called in {getattr(node, 'source', 'a forward pass outside detect_anomaly()')}"]))
+                f"called in {line(node.where)}"]))
 
     def _complaint(self, y, values):
         if y.dtype.kind not in "fc":
@@ -98,23 +92,9 @@ def _summary(x):
     return text
 
 
-def _frames():
-    frame = sys._getframe(2)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def _in_backward():
     """Whether a rule is running: its ops are no one's forward pass, and `backward` looks at what it gives."""
-    return any(frame.f_code is graph.pullback.__code__ for frame in _frames())
-
-
-def _line():
-    """File, line and text of the innermost call that is neither ours nor NumPy's."""
-    for frame in _frames():
-        file = frame.f_code.co_filename
-        if not file.startswith(_SKIP):
-            text = linecache.getline(file, frame.f_lineno).strip()
-            return f"{file}, line {frame.f_lineno}, in {frame.f_code.co_name}" + (f": {text}" if text else "")
-    return "minigrad"
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code is not graph.pullback.__code__:
+        frame = frame.f_back
+    return frame is not None

@@ -390,7 +390,7 @@ class _Checkpoint:
 
     def _run(self):
         """What f returned; its differentiable leaves as one flat value; and {node: value} of what that depends on."""
-        start = next(graph._ticks)  # what is born later is inside
+        start = next(graph.ticks)  # what is born later is inside
         y = self.f(*self.args, **self.kwargs)
         self.ys = [unwrap(v, self.levels) for _, v in tree.leaves(y) if getattr(v, "requires_grad", False)]
         if not self.ys:

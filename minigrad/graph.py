@@ -14,6 +14,8 @@ import operator
 
 import numpy as np
 
+from .source import here, place
+
 table: dict = {}  # NumPy function, or function of ours -> Op: the derivative table
 composites: dict = {}  # NumPy function -> the same made of functions in the table (np.dot, of matmul)
 constants: set = set()  # functions whose result is locally constant (np.argmax): they return plain arrays
@@ -71,21 +73,22 @@ class Node:
     """One application of an op. A record without a pointer to its Tensor: no reference cycles, nothing to break.
 
     parents: the nodes of the inputs (None for a constant). values: ``(y, *inputs)`` as arrays, None once backward has
-    used and freed them; op, parents, shape and name stay. A leaf has no op, no parents and no values.
+    used and freed them; the rest stays. A leaf has no op, no parents and no values. where: `source.line` tells.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "born", "op", "parents", "shape", "static", "values")
+    __slots__ = ("__dict__", "__weakref__", "born", "op", "parents", "shape", "static", "values", "where")
     name = grad = None  # rarely set: they live in __dict__, so recording does not pay for them
-    hooks = ()
+    hooks = calls = ()  # calls: of modules that this is a result of
     retains_grad = False
     requires_grad = True  # False: a constant that was given a name, kept for pictures
 
     def __init__(self, op, parents, values, static, shape):
         self.op, self.parents, self.values, self.static, self.shape = op, parents, values, static, shape
-        self.born = next(_ticks)
+        self.born, self.where = next(ticks), op and here(4)
 
     def __repr__(self):
-        return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}{f', {self.name}' if self.name else ''})"
+        told = [self.op.name if self.op else "leaf", f"shape={self.shape}", self.name, place(self.where)]
+        return f"Node({', '.join(filter(None, told))})"
 
 
 def outputs_first(roots, ends=()):
@@ -167,9 +170,8 @@ def cast(g, dtype):
     return (np.real(g) if g.dtype.kind == "c" != dtype.kind else g).astype(dtype)
 
 
-_ticks = itertools.count(1)  # one for every node recorded and every change in place
-_last_change = 0
-_changed: dict = {}  # id of the array that owns the memory -> the tick of its last change in place
+ticks = itertools.count(1)  # one for every node recorded and every change in place
+_last_change, _changed = 0, {}  # id of the array that owns the memory -> the tick of its last change in place
 
 
 def changed(array):
@@ -178,7 +180,7 @@ def changed(array):
     A saved array is alive since its node was born, so a later entry under its id can only be about itself.
     """
     global _last_change
-    _changed[id(_owner(array))] = _last_change = next(_ticks)
+    _changed[id(_owner(array))] = _last_change = next(ticks)
 
 
 def _owner(array):

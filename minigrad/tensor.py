@@ -32,8 +32,7 @@ def record(key, *inputs, **static):
             values.append(np.asarray(x, np.float32) if type(x) is list or type(x) is tuple else x)
             parents.append(None)
     y = op.forward(*values, **static)
-    if type(y) is not np.ndarray:
-        y = np.asarray(y)
+    if type(y) is not np.ndarray: y = np.asarray(y)
     t = _new(Tensor)
     t._data = y
     t.node = Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import browser
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -27,3 +28,28 @@ def own_ops():
     yield
     for key in set(graph.table) - before:
         del graph.table[key]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for each worker."""
+    try:
+        with browser.chromium() as started:
+            yield started
+    except browser.Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def browser_page(chromium):
+    """Opens pages: ``browser_page(path, width=1280, height=800, dark=False, language=None)``; see browser.Pages."""
+    with browser.pages(chromium) as opened:
+        yield opened
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Skipped browser tests are said aloud."""
+    skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())
+               if isinstance(report.longrepr, tuple) and browser.NEEDED in report.longrepr[2]]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} skipped: {skipped[0].removeprefix('Skipped: ')}", yellow=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import graphlib
 import importlib
 import inspect
@@ -21,9 +22,9 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix("__ini
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 # From the bottom up: a module imports only from rooms before its own, and from its own.
-ROOMS = ["naming", "kernels", "graph", "dispatch", "mode", "hooks", "methods", "inplace", "tensor", "primitives",
-         "derivatives", "random", "tree", "batching", "calculus", "anomaly", "functional", "nn", "optim", "data",
-         "models", "checkpoint", "metrics", "progress", "train", "callbacks", "ensemble", "race", "images",
+ROOMS = ["naming", "source", "kernels", "graph", "dispatch", "mode", "hooks", "methods", "inplace", "tensor",
+         "primitives", "derivatives", "random", "tree", "batching", "calculus", "anomaly", "functional", "nn", "optim",
+         "data", "models", "checkpoint", "metrics", "progress", "train", "callbacks", "ensemble", "race", "images",
          "testing", "viz", "cli", "__main__"]
 
 
@@ -96,6 +97,17 @@ def test_import_loads_nothing_but_numpy_the_standard_library_and_minigrad():
     loaded = {name.split(".")[0] for name in ast.literal_eval(run(code))}
     others = {name for name in loaded - sys.stdlib_module_names if not name.startswith(("_cython", "cython_"))}
     assert others == {"minigrad", "numpy"}  # numpy.random brings what Cython names for itself
+
+
+def test_what_is_no_module_is_installed_too():
+    config = configparser.ConfigParser()
+    if not config.read(ROOT.parent / "setup.cfg", encoding="utf-8"):
+        pytest.skip("not a checkout")
+    installed = {path for package, globs in config["options.package_data"].items() for pattern in globs.split()
+                 for path in ROOT.parent.joinpath(*package.split(".")).glob(pattern)}
+    others = {path for path in ROOT.rglob("*")
+              if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts}
+    assert others - installed == set() and ROOT / "viz" / "pages" / "base.js" in installed
 
 
 # ---- what is documented ----

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from ..batching import Batched
-from ..graph import changed
+from ..graph import changed, ticks
 from ..random import default_generator
 from ..tensor import Parameter, Tensor
 from ..tree import holds_module
@@ -32,10 +33,10 @@ class Module(Hooks):
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args, **kwargs):
+        since = next(ticks)
         try:
-            if self._pre_hooks or self._post_hooks or self._backward_hooks:
-                return self._call_hooked(args, kwargs)
-            return self.forward(*args, **kwargs)
+            hooked = self._pre_hooks or self._post_hooks or self._backward_hooks
+            y = self._call_hooked(args, kwargs) if hooked else self.forward(*args, **kwargs)
         except np.exceptions.AxisError as error:
             named = ValueError(str(error))
             self._blame(named, args)
@@ -43,6 +44,17 @@ class Module(Hooks):
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             self._blame(error, args)
             raise
+        self._sign(y, since)
+        return y
+
+    def _sign(self, y, since):
+        """Note on the nodes of a result which module made it, and when: pictures group by that what was born since."""
+        if isinstance(y, Tensor):
+            if y.node is not None and y.node.born > since:
+                y.node.calls = (*y.node.calls, (weakref.ref(self), since, next(ticks)))
+        elif isinstance(y, (tuple, list)):
+            for part in y:
+                self._sign(part, since)
 
     def _blame(self, error, args):
         """Let the message say in which layer it happened: every module on the way out knows a longer name."""

@@ -1,0 +1,134 @@
+"""The rules of the derivative table as they stand in its source, and with numbers put in."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..graph import Each, Op
+
+__all__ = ["RuleText", "rule_texts", "substituted"]
+
+
+class RuleText(NamedTuple):
+    """A rule: its expression, or the source of a function of several lines; and what its arguments are called.
+
+    parameters: the names of g, y and the inputs, then of the static arguments.
+    """
+
+    text: str
+    is_expression: bool
+    parameters: tuple[str, ...]
+    file: Path
+    line: int
+
+
+def rule_texts(op: Op) -> list[RuleText | None]:
+    """The rules of ``op``, one for each input (one in all for an op with any number of inputs); None without a rule."""
+    rules = [op.rules.rule] if type(op.rules) is Each else op.rules
+    found, before = [], {}
+    for rule in rules:
+        if rule is None:
+            found.append(None)
+            continue
+        rule = inspect.unwrap(rule.func if isinstance(rule, functools.partial) else rule)
+        if not hasattr(rule, "__code__"):
+            found.append(RuleText(getattr(rule, "__name__", type(rule).__name__), False, (), Path(), 0))
+            continue
+        at = (rule.__code__.co_filename, rule.__code__.co_firstlineno)
+        found.append(_text(rule, before.setdefault(at, 0)))
+        before[at] += 1
+    return found
+
+
+@functools.cache
+def _text(rule, nth):
+    """nth: the how manieth lambda of its line it is, of those with the same arguments."""
+    code = rule.__code__
+    path, line = Path(code.co_filename), code.co_firstlineno
+    names = code.co_varnames[:code.co_argcount + bool(code.co_flags & inspect.CO_VARARGS)]
+    if rule.__name__ != "<lambda>":
+        try:
+            source = textwrap.dedent(inspect.getsource(rule)).strip()
+        except (OSError, TypeError):
+            return RuleText(rule.__name__, False, names, path, line)
+        body = ast.parse(source).body[0].body
+        if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
+            return RuleText(_flat(ast.get_source_segment(source, body[0].value)), True, names, path, line)
+        return RuleText(source, False, names, path, line)
+    try:
+        text, tree = _parsed(path)
+    except (OSError, SyntaxError):
+        return RuleText("lambda", False, names, path, line)
+    here = sorted((n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == line
+                   and [a.arg for a in n.args.posonlyargs + n.args.args] ==
+                   list(code.co_varnames[:code.co_argcount])), key=lambda n: n.col_offset)
+    if not here:
+        return RuleText("lambda", False, names, path, line)
+    alike = [n for n in here if _names(n) == _loaded(code)] or here  # one line may enter several ops
+    body = (here[nth] if nth < len(here) and here[nth] in alike else alike[min(nth, len(alike) - 1)]).body
+    return RuleText(_flat(ast.get_source_segment(text, body)), True, names, path, line)
+
+
+def _names(tree):
+    """What a lambda uses besides its arguments."""
+    own = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(tree)
+            if isinstance(n, ast.Attribute) or (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))} - own
+
+
+def _loaded(code):
+    """The same, of what it was compiled to."""
+    inner = [c for c in code.co_consts if isinstance(c, type(code))]
+    return {*code.co_names, *code.co_freevars}.union(*map(_loaded, inner)) - set(code.co_varnames)
+
+
+@functools.cache
+def _parsed(path):
+    text = path.read_text(encoding="utf-8")
+    return text, ast.parse(text)
+
+
+def _flat(expression):
+    """An expression of several lines on one, without its comments."""
+    lines = [part.split("  # ")[0] for part in expression.splitlines()]
+    return " ".join(" ".join(lines).split())
+
+
+def substituted(rule: RuleText, values: Mapping[str, object]) -> str | None:
+    """The rule's expression with the ``values`` of its arguments in place of their names; None if that says nothing.
+
+    Numbers have four digits; negative ones stand in brackets where they are a factor.
+    """
+    if not rule.is_expression:
+        return None
+    source = f"({rule.text})"
+    try:
+        tree = ast.parse(source, mode="eval")
+    except SyntaxError:
+        return None
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in values
+             and not isinstance(parents[n], (ast.Attribute, ast.Subscript))]
+    if not names:
+        return None
+    for n in sorted(names, key=lambda n: -n.col_offset):
+        text = _number(values[n.id])
+        if text.startswith("-") and isinstance(parents[n], (ast.BinOp, ast.UnaryOp)):
+            text = f"({text})"
+        line = source.encode()
+        source = (line[:n.col_offset] + text.encode() + line[n.end_col_offset:]).decode()
+    return source[1:-1]
+
+
+def _number(value):
+    array = np.asarray(value)
+    return np.array2string(array, separator=", ", formatter=None if array.dtype.kind not in "fc" else {
+        "all": lambda v: f"{v:.4g}"}).replace("\n", "")

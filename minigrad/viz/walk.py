@@ -1,0 +1,283 @@
+"""A backward pass that tells everything: what arrives at each node, what its rules make of it, and where that goes.
+
+It walks as `graph.pullback` does, with the same rules, and a test holds both equal to the bit; but it keeps every
+message. Each thing that can be done wrong is one short method, which `broken` does wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..graph import Node, _saved, cast, outputs_first, unbroadcast
+
+__all__ = ["Arrival", "Backward", "Product", "Visit", "differences", "jacobian"]
+
+
+@dataclass
+class Product:
+    """A vector-Jacobian product: the rule of input ``index`` of ``node``, from g to what is sent to that input.
+
+    raw: what the rule gave; sent: the same without what broadcasting had added (summed: over which axes), in x's dtype.
+    """
+
+    node: Node
+    index: int
+    to: Node
+    raw: np.ndarray
+    sent: np.ndarray
+    summed: tuple[int, ...] = ()
+
+
+@dataclass
+class Arrival:
+    """A message at a node: the product it is, or None for the seed and for what was there ``before``."""
+
+    product: Product | None
+    value: np.ndarray
+    before: bool = False
+    lost: bool = False  # it came too late, or was overwritten: a faulty walk does that
+
+
+@dataclass
+class Visit:
+    """A node on the way back: what arrived, its sum g, g as a hook changed it, and what is sent on."""
+
+    node: Node
+    arrivals: list[Arrival]
+    g: np.ndarray
+    hooked: bool = False
+    products: list[Product] = field(default_factory=list)
+
+
+class Backward:
+    """The chain rule from ``seeds`` ({node: gradient}) on, with every message kept: ``visits``, in their order.
+
+    before: {leaf: the ``.grad`` that it already has}, to which what arrives is added. ``grads`` and all g are as in
+    `graph.pullback`: of a complex value, the conjugate of what ``.grad`` holds. Raises RuntimeError as `backward` does
+    where values were freed or changed; nothing is freed here, and no ``.grad`` is touched.
+    """
+
+    def __init__(self, seeds: Mapping[Node, np.ndarray], before: Mapping[Node, np.ndarray] | None = None):
+        self.visits: list[Visit] = []
+        self.grads: dict[Node, np.ndarray] = {}
+        arrivals: dict[Node, list[Arrival]] = {}
+        for node, g in seeds.items():
+            self._arrive(arrivals, Arrival(None, np.asarray(g).conj()), node)
+        visited = set()
+        for node in self.order(seeds):
+            if node not in arrivals:
+                continue
+            visit = self._visit(node, arrivals)
+            visited.add(node)
+            values = _saved(node)
+            for i, (parent, x) in enumerate(zip(node.parents, values[1:])):
+                rule = self.rule(node, i)
+                if parent is None or not parent.requires_grad or rule is None:
+                    continue
+                raw = np.asarray(rule(visit.g, *values, **node.static))
+                product = Product(node, i, parent, raw, *self.fit(raw, np.asarray(x), node))
+                visit.products.append(product)
+                arrival = Arrival(product, product.sent, lost=parent in visited)
+                if arrival.lost:
+                    arrivals[parent].append(arrival)
+                else:
+                    self._arrive(arrivals, arrival, parent)
+        for leaf in sorted((n for n in arrivals if n not in visited), key=lambda n: n.born):
+            self._visit(leaf, arrivals, (before or {}).get(leaf))
+
+    def _arrive(self, arrivals, arrival, node):
+        there = arrivals.setdefault(node, [])
+        old = self.grads.get(node)
+        self.grads[node] = arrival.value if old is None else self.add(old, arrival.value)
+        if old is not None and self.grads[node] is arrival.value:  # overwritten
+            for earlier in there:
+                earlier.lost = True
+        there.append(arrival)
+
+    def _visit(self, node, arrivals, before=None):
+        g = self.grads[node]
+        for hook in node.hooks:
+            g = hook(g)
+        self.grads[node] = g
+        if before is not None:  # after the hooks, as backward does
+            there = Arrival(None, np.asarray(before).conj(), before=True)
+            self.grads[node] = self.add(there.value, g)
+            there.lost = self.grads[node] is g
+            arrivals[node].insert(0, there)
+        visit = Visit(node, arrivals[node], self.grads[node], hooked=bool(node.hooks))
+        self.visits.append(visit)
+        return visit
+
+    # ---- what can be done wrong ----
+    def order(self, roots: Iterable[Node]) -> list[Node]:
+        """Every operation after all that use it: then its gradient is complete when its rules run."""
+        return outputs_first(roots)
+
+    def rule(self, node: Node, index: int):
+        """The rule of the table."""
+        rules = node.op.rules
+        return rules[index] if isinstance(rules, tuple) else next(r for i, r in enumerate(rules) if i == index)
+
+    def fit(self, raw: np.ndarray, x: np.ndarray, node: Node) -> tuple[np.ndarray, tuple[int, ...]]:
+        """(the gradient in x's shape and dtype, the axes that were summed): broadcasting undone."""
+        summed, d = (), raw
+        if d.shape != x.shape:
+            if not node.op.broadcasts:
+                raise ValueError(f"a rule of {node.op.name} gave shape {d.shape} for an input of shape {x.shape}")
+            lead = d.ndim - x.ndim
+            summed = (*range(lead), *(lead + i for i, n in enumerate(x.shape) if n == 1 != d.shape[lead + i]))
+            d = unbroadcast(d, x.shape)
+        return (cast(d, x.dtype) if d.dtype != x.dtype else d), summed
+
+    def add(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """The gradient of a value that is used more than once is the sum over its uses."""
+        return old + new
+
+
+def jacobian(node: Node, index: int) -> np.ndarray:
+    """The local Jacobian d(y) / d(x) of one input, (y.size, x.size): the rule, asked once for every entry of y."""
+    y, *inputs = map(np.asarray, _saved(node))
+    rule = Backward.rule(None, node, index)
+    rows = []
+    for k in range(y.size):
+        e = np.zeros(y.size, y.dtype)
+        e[k] = 1
+        d = np.asarray(rule(e.reshape(y.shape), *node.values, **node.static))
+        rows.append(Backward.fit(None, d, inputs[index], node)[0].reshape(-1))
+    return np.array(rows).reshape(y.size, inputs[index].size)
+
+
+# ---- another opinion: central differences through the recorded graph ----
+@dataclass
+class Difference:
+    """What central differences say of d(result) / d(x) at a node.
+
+    direction: None where all entries were moved one by one (``values`` has x's shape), else the unit vector along which
+    x was moved as a whole. exact: what backward says of the same. error: the relative error of both, inf where g has
+    another shape than x. kink: whether the differences to the left and to the right disagree, so that there is no
+    derivative to compare with.
+    """
+
+    values: np.ndarray
+    exact: np.ndarray
+    direction: np.ndarray | None
+    error: float
+    kink: bool = False
+
+
+class _Replay:
+    """The recorded graph computed again in double precision, with the value of one node moved."""
+
+    def __init__(self, seeds):
+        self.seeds = {node: np.asarray(g) for node, g in seeds.items()}
+        self.order = outputs_first(seeds)[::-1]
+        self.values, self.users = {}, {}
+        for node in self.order:
+            for parent, x in zip(node.parents, _saved(node)[1:]):
+                if parent is not None:
+                    self.users.setdefault(parent, []).append(node)
+                    if parent.op is None:
+                        self.values.setdefault(parent, _double(x))
+        for node in self.order:
+            self.values[node] = self._compute(node, {})
+        self.agrees = all(_close(self.values[n], n.values[0]) for n in self.order)
+        self.ops = 0
+
+    def _compute(self, node, moved):
+        inputs = [moved[p] if p in moved else self.values[p] if p is not None else _double(v)
+                  for p, v in zip(node.parents, node.values[1:])]
+        static = {k: np.float64 if _is_narrow(v) else v for k, v in node.static.items()}
+        return np.asarray(node.op.forward(*inputs, **static))
+
+    def downstream(self, node):
+        """The nodes that change with it, in order."""
+        seen, stack = set(), [node]
+        while stack:
+            for user in self.users.get(stack.pop(), ()):
+                if user not in seen:
+                    seen.add(user)
+                    stack.append(user)
+        return sorted(seen, key=lambda n: n.born)
+
+    def result(self, node, value, after):
+        moved = {node: np.asarray(value)}
+        for user in after:
+            moved[user] = self._compute(user, moved)
+        self.ops += len(after)
+        return sum(float(np.sum(np.real(np.conj(g) * moved.get(root, self.values.get(root, 0)))))
+                   for root, g in self.seeds.items())
+
+    def size(self):
+        """How large what is added up in a result is: rounding errors are in proportion to it."""
+        return sum(float(np.sum(np.abs(g * self.values.get(root, 0)))) for root, g in self.seeds.items())
+
+
+def _double(x):
+    x = np.asarray(x)
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
+
+
+def _is_narrow(dtype):
+    """Whether a static argument is a real dtype of fewer digits than float64: astype would round what is compared."""
+    return isinstance(dtype, (type, np.dtype)) and np.dtype(dtype).kind == "f" and np.dtype(dtype).itemsize < 8
+
+
+def _close(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and (a.dtype.kind not in "fc" or bool(np.allclose(a, b, 1e-3, 1e-5, equal_nan=True)))
+
+
+def differences(seeds: Mapping[Node, np.ndarray], grads: Mapping[Node, np.ndarray], entries: int = 8,
+                budget: int = 400_000, seed: int = 0) -> dict[Node, Difference]:
+    """{node: `Difference`} for the nodes of ``grads`` with real values, leaves first; as many as the budget allows.
+
+    A value with at most ``entries`` numbers is moved number by number, a larger one along one random direction. The
+    graph is computed again in float64 from its leaves. budget: how many operations may be computed. Where computing it
+    again gives other values (an operation that draws numbers inside), there is none.
+    """
+    with np.errstate(all="ignore"):
+        replay = _Replay(seeds)
+        if not replay.agrees:
+            return {}
+        chance, found = np.random.default_rng(seed), {}
+        for node in sorted(grads, key=lambda n: (n.op is not None, -n.born)):
+            x = replay.values.get(node)
+            if x is None or x.dtype.kind != "f" or not x.size:
+                continue
+            if replay.ops > budget:
+                break
+            found[node] = _difference(replay, node, x, np.asarray(grads[node]), entries, chance)
+    return found
+
+
+def _difference(replay, node, x, g, entries, chance):
+    after = replay.downstream(node)
+    here = replay.result(node, x, after)
+    if x.size <= entries:
+        moves = np.eye(x.size).reshape(x.size, *x.shape)
+    else:
+        moves = chance.standard_normal((1, *x.shape))
+        moves /= np.linalg.norm(moves)
+    whole = g.shape == x.shape
+    exact = np.array([np.sum(g.real * m) for m in moves]) if whole else np.full(len(moves), np.nan)
+
+    def slopes(step):
+        """Central ones, and by how much those to the right and to the left differ."""
+        up, down = (np.array([replay.result(node, x + s * step * m, after) for m in moves]) for s in (1, -1))
+        return (up - down) / (2 * step), np.abs(up - 2 * here + down) / step
+
+    def scale(*sizes):
+        return max(1e-12, 1e-7 * replay.size(), *(float(np.abs(s).max(initial=0, where=~np.isnan(s))) for s in sizes))
+    step = 1e-5 * max(1.0, float(np.abs(x[np.isfinite(x)]).max(initial=0)))
+    values, gap = slopes(step)
+    kink = gap.max(initial=0) > 0.02 * scale(values, exact)
+    if kink:  # or only bent, in which case the gap is in proportion to the step
+        wider, (values, gap) = gap.max(), slopes(step / 8)
+        kink = gap.max() > wider / 3
+    error = float(np.abs(values - exact).max(initial=0) / scale(values, exact, gap)) if whole else np.inf
+    if x.size <= entries:
+        return Difference(values.reshape(x.shape), exact.reshape(x.shape), None, error, bool(kink))
+    return Difference(values, exact, moves[0], error, bool(kink))
