@@ -737,6 +737,17 @@ def layers_examples():
                         IMAGES / f"layers_{name}.png"], check=True)
 
 
+def landscape():
+    """Three optimizers' paths in the landscape of their loss, by example 13."""
+    import shutil
+    import subprocess
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, Path(__file__).parent.parent / "examples" / "13_loss_landscape.py", folder],
+                       check=True)
+        shutil.copy(Path(folder) / "paths.png", IMAGES / "landscape_paths.png")
+
+
 def misprints():
     pictures(MISPRINTS)
 
@@ -771,3 +782,5 @@ if __name__ == "__main__":
         layers_examples()
     if "chain_rule" in sys.argv[1:] or len(sys.argv) == 1:
         chain_rule()
+    if "landscape" in sys.argv[1:] or len(sys.argv) == 1:
+        landscape()

@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -210,8 +210,9 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch,
     as those of `minigrad.callbacks`; one that returns True ends the training. Those with state_dict and
     load_state_dict are resumed too; one that is resumed ``stopped`` takes no further epoch. Where there are such
-    methods, on_epoch_begin(model, history) is called before the first step of an epoch, and on_train_end(model,
-    history) last, unless Ctrl-C or an error ended the training.
+    methods, on_epoch_begin(model, history) is called before the first step of an epoch, on_train_end(model, history)
+    last, unless Ctrl-C or an error ended the training, and each step is taken inside the context that
+    around_step(model, history) gives.
 
     Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
     history says ``interrupted``. Raises Diverged when the loss is NaN or infinite before a step, which is not taken; a
@@ -322,6 +323,15 @@ def _averages(optimizer, whole):
             stack.close()
 
 
+def around_step(callbacks: Iterable[Callable], model: Module, history: History) -> contextlib.ExitStack:
+    """The contexts that those of the callbacks which have around_step want a step to be taken in."""
+    stack = contextlib.ExitStack()
+    for callback in callbacks:
+        if hasattr(callback, "around_step"):
+            stack.enter_context(callback.around_step(model, history))
+    return stack
+
+
 class _Run:
     """The state of a training in progress: everything that an interruption must keep."""
 
@@ -373,7 +383,8 @@ class _Run:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                self._step(*_pair(batch))
+                with around_step(self.callbacks, self.model, self.history):
+                    self._step(*_pair(batch))
                 self.step += 1
                 self.sums.seconds = earlier + time.perf_counter() - before
             bar.update(self.step, self.sums)
