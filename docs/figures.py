@@ -27,7 +27,7 @@ def chain_rule():
     for t in (a, b, y):
         t.retain_grad()
     y.backward(retain_graph=True)
-    picture = viz.draw(y, names={"x": x, "a": a, "b": b, "y": y}, direction="LR", legend=False)
+    picture = viz.draw(y, names={"x": x, "a": a, "b": b, "y": y}, direction="LR", legend=False, tooltips=False)
     viz.save(picture, IMAGES / "chain_rule")
 
 
@@ -748,6 +748,80 @@ def landscape():
         shutil.copy(Path(folder) / "paths.png", IMAGES / "landscape_paths.png")
 
 
+# ---- pages, as a browser shows them (wants playwright and Chromium) ----
+def xor():
+    """(loss, names) of a network on XOR before its first step."""
+    from minigrad import nn
+    rng = np.random.default_rng(0)
+    x, y = Tensor([[0, 0], [0, 1], [1, 0], [1, 1]]), Tensor([[0], [1], [1], [0]])
+    model = nn.Sequential(nn.Dense(2, 4, generator=rng), nn.Tanh(), nn.Dense(4, 1, generator=rng))
+    out = model(x)
+    loss = ((out - y) ** 2).mean()
+    return loss, model, {"x": x, "y": y, "out": out, "loss": loss}
+
+
+def digits_cnn():
+    """The same of a CNN on four digits."""
+    from minigrad import data, functional, models
+    few = data.load("digits")[np.arange(4)]
+    model = models.cnn(size=8)
+    loss = functional.cross_entropy(model(Tensor(few[0], name="images")), few[1])
+    return loss, model, {"labels": few[1], "loss": loss}
+
+
+def pages():
+    import tempfile
+
+    from playwright.sync_api import sync_playwright
+
+    from minigrad import viz
+    from minigrad.viz import stage
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    import browser
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        folder = Path(folder)
+        loss, model, names = xor()
+        viz.player(loss, folder / "player.html", model, names)
+        loss, model, names = digits_cnn()
+        viz.player(loss, folder / "player_cnn.html", model, names)
+        stage.page(folder / "theatre.html")
+        chromium = playwright.chromium.launch(executable_path=browser.program(), args=browser.ARGUMENTS)
+        for name, steps, dark, height in (("player", 9, False, 800), ("player_cnn", 18, True, 800),
+                                          ("theatre", 12, False, 1000)):
+            page = chromium.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce",
+                                     color_scheme="dark" if dark else "light")
+            page.goto((folder / f"{name}.html").as_uri())
+            for _ in range(steps):
+                page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(500)
+            page.screenshot(path=IMAGES / f"seeing_{name}.png")
+        chromium.close()
+
+
+def training():
+    """What a recorder saw of an MLP on digits whose learning rate is too high for its ReLUs."""
+    from minigrad import data, manual_seed, models, train
+    from minigrad.viz import signals
+    manual_seed(0)
+    model = models.mlp(64, (64, 32), 10)
+    seen = signals.Recorder(model, every=10)
+    train.fit(model, data.load("digits"), optim.Adam(model.parameters(), lr=3e-2), epochs=10, batch_size=32,
+              callbacks=[seen], progress=False)
+    signals.ratios(seen, IMAGES / "seeing_ratios.png")
+    signals.dead_units(seen, IMAGES / "seeing_dead_units.png")
+
+
+def boundaries():
+    """Two moons, and where a small network sees the border."""
+    from minigrad import data, manual_seed, models, train
+    from minigrad.viz import boundary
+    manual_seed(0)
+    moons = data.moons(300, seed=0)
+    model = models.mlp(2, (16, 16), 2)
+    train.fit(model, moons, optim.Adam(model.parameters(), lr=1e-2), epochs=60, batch_size=32, progress=False)
+    boundary.draw(model, moons.x, moons.y, IMAGES / "seeing_boundary.png", title="two moons")
+
+
 def misprints():
     pictures(MISPRINTS)
 
@@ -782,5 +856,6 @@ if __name__ == "__main__":
         layers_examples()
     if "chain_rule" in sys.argv[1:] or len(sys.argv) == 1:
         chain_rule()
-    if "landscape" in sys.argv[1:] or len(sys.argv) == 1:
-        landscape()
+    for draws_itself in (landscape, pages, training, boundaries):
+        if draws_itself.__name__ in sys.argv[1:] or len(sys.argv) == 1:
+            draws_itself()

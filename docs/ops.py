@@ -43,6 +43,7 @@ from references.twins import spelled  # noqa: E402
 
 from minigrad import derivatives  # noqa: E402
 from minigrad.graph import Each, composites, constants, table  # noqa: E402
+from minigrad.viz.rules import rule_texts  # noqa: E402
 
 INTRODUCTION = """\
 # Every op, and what it is checked with
@@ -79,24 +80,12 @@ def enclosing(path, line):
     return found
 
 
-def rule_texts(op):
-    """For each input the gradient as it stands in the source; the name of what is not a lambda, None without one."""
-    rules, texts, seen = [op.rules.rule] if type(op.rules) is Each else op.rules, [], {}
-    for r in rules:
-        r = inspect.unwrap(r.func if isinstance(r, functools.partial) else r) if r else None
-        if r is None or r.__name__ != "<lambda>":
-            texts.append(r and r.__name__)
-            continue
-        path, line = Path(r.__code__.co_filename), r.__code__.co_firstlineno
-        text, tree, _ = parsed(path)
-        here = sorted((n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == line
-                       and [a.arg for a in n.args.posonlyargs + n.args.args] ==
-                       list(r.__code__.co_varnames[:r.__code__.co_argcount])), key=lambda n: n.col_offset)
-        node = here[min(seen.setdefault((path, line), 0), len(here) - 1)]
-        seen[path, line] += 1
-        lines = [part.split("  # ")[0] for part in ast.get_source_segment(text, node.body).splitlines()]
-        texts.append(" ".join(" ".join(lines).split()))
-    return texts
+def texts(op):
+    """For each input the gradient as it stands in the source; the name of a function of several lines, None without."""
+    rules = [op.rules.rule] if type(op.rules) is Each else op.rules
+    for r, text in zip(rules, rule_texts(op)):
+        r = r and inspect.unwrap(getattr(r, "func", r))
+        yield r and (text.text if r.__name__ == "<lambda>" else r.__name__)
 
 
 def remarks(path, first, last):
@@ -126,7 +115,7 @@ def checks(points):
 
 def gradient_cell(op):
     return "<br>".join("none" if t is None else f"`{cell(t)}`" if len(t) <= WIDEST else "see the source"
-                       for t in rule_texts(op))
+                       for t in texts(op))
 
 
 def op_rows():

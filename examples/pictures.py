@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad.viz.theatre import LIGHT, MARKERS
+from minigrad.viz.style import LIGHT, MARKERS
 
 
 def panels(*titles, widths=None, height=4.0):

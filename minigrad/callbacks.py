@@ -11,10 +11,12 @@ model and the history that gives a number. mode: whether "min" or "max" is bette
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,10 +25,10 @@ import numpy as np
 
 from . import checkpoint, optim
 from .nn import Module
-from .train import History
+from .train import History, around_step
 
 __all__ = ["CSVLogger", "EarlyStopping", "GradNormMonitor", "GradientHistogram", "LearningRateScheduler",
-           "ModelCheckpoint", "ReduceLROnPlateau", "SwapEMA", "TerminateOnNaN", "WeightHistogram"]
+           "ModelCheckpoint", "ReduceLROnPlateau", "SwapEMA", "TensorBoard", "TerminateOnNaN", "WeightHistogram"]
 
 Monitor = str | Callable[[Module, History], float]
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -216,6 +218,97 @@ class CSVLogger:
         history.to_csv(self.filename)
 
 
+class TensorBoard:
+    """Write each epoch to event files for TensorBoard, ``tensorboard --logdir logs``; needs the extra ``tensorboard``.
+
+    Scalars: loss and accuracy, /training and /validation, learning_rate, images_per_second; the step is the epoch, from
+    1. histogram_freq: every so many epochs also histograms of all parameters (weights/NAME), with ``optimizer`` of the
+    gradients of the epoch's last step too (gradients/NAME), as its gradient_hooks leave them; 0 for none. What is not
+    finite is left out of them. hparams: settings by name, written as a table, and with the last epoch for the
+    HPARAMS page. A resumed training goes on in the same folder: what a later run repeats replaces what was there.
+    ``writer``: the tensorboardX.SummaryWriter while the training runs, for more: writer.add_image(...).
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str] = "logs", histogram_freq: int = 1, optimizer=None, *,
+                 hparams: dict | None = None):
+        if histogram_freq < 0:
+            raise ValueError(f"TensorBoard: histogram_freq must be at least 0, got {histogram_freq}")
+        if optimizer is not None and not hasattr(optimizer, "gradient_hooks"):
+            raise TypeError(f"TensorBoard listens to an optimizer, got {type(optimizer).__name__}")
+        self.module = _tensorboard()
+        self.log_dir, self.histogram_freq, self.hparams = os.fspath(log_dir), histogram_freq, dict(hparams or {})
+        self.writer, self.seen = None, {}
+        if optimizer is not None and histogram_freq:
+            optimizer.gradient_hooks.append(self._listen)
+
+    def _listen(self, params, grads):
+        self.seen = {id(p): g for p, g in zip(params, grads)}
+        return grads
+
+    def on_epoch_begin(self, model: Module, history: History) -> None:
+        """Called by fit."""
+        if self.writer is None:
+            self._open(len(history) + 1)
+
+    def __call__(self, model, history):
+        epoch, r = len(history), history[-1]
+        if self.writer is None:  # resumed within an epoch
+            self._open(epoch)
+        scalars = {"loss/training": r.loss, "loss/validation": r.val_loss, "accuracy/training": r.accuracy,
+                   "accuracy/validation": r.val_accuracy, "learning_rate": r.lr,
+                   "images_per_second": r.images_per_second}
+        for tag, value in scalars.items():
+            if value is not None:
+                self.writer.add_scalar(tag, value, epoch)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            for name, p in model.named_parameters():
+                self._histogram(f"weights/{name}", p.data, epoch)
+                if id(p) in self.seen:
+                    self._histogram(f"gradients/{name}", self.seen[id(p)], epoch)
+        self.writer.flush()
+
+    def on_train_end(self, model: Module, history: History) -> None:
+        """Called by fit."""
+        if self.writer is not None and len(history) and self.hparams:
+            values = {k: v if isinstance(v, (bool, int, float)) else str(v) for k, v in self.hparams.items()}
+            last = {f"final/{name}": float(value) for name in COLUMNS
+                    if (value := getattr(history[-1], name)) is not None}
+            for summary in importlib.import_module("tensorboardX.summary").hparams(values, last):
+                self.writer.file_writer.add_summary(summary, len(history))
+            for tag, value in last.items():
+                self.writer.add_scalar(tag, value, len(history))
+        self.close()
+
+    def close(self) -> None:
+        """End the file; after Ctrl-C or an error, when fit does not."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+    def _open(self, epoch):
+        suffix = f".{time.time_ns()}"  # the name alone is that of the second: two runs in one would share a file
+        self.writer = self.module.SummaryWriter(self.log_dir, purge_step=epoch, filename_suffix=suffix)
+        if self.hparams:
+            rows = [f"| {k} | {v} |".replace("\n", " ") for k, v in self.hparams.items()]
+            self.writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *rows]), epoch)
+
+    def _histogram(self, tag, values, epoch):
+        values = np.asarray(values)
+        if values.dtype.kind == "c":
+            values = np.abs(values)
+        values = values.astype(np.float64).ravel()
+        values = values[np.isfinite(values)]
+        if values.size:
+            self.writer.add_histogram(tag, values, epoch)
+
+
+def _tensorboard():
+    try:
+        return importlib.import_module("tensorboardX")
+    except ImportError as error:
+        raise ImportError('tensorboardX is needed for TensorBoard: pip install "minigrad[tensorboard]"') from error
+
+
 # ---- averages of weights ----
 class SwapEMA:
     """``SwapEMA(ema, *callbacks)``: the callbacks, and at the end of the training the model, get the averaged weights.
@@ -243,6 +336,10 @@ class SwapEMA:
         for c in self.callbacks:
             if hasattr(c, "on_epoch_begin"):
                 c.on_epoch_begin(model, history)
+
+    def around_step(self, model: Module, history: History) -> contextlib.ExitStack:
+        """Called by fit."""
+        return around_step(self.callbacks, model, history)
 
     def on_train_end(self, model: Module, history: History) -> None:
         """Called by fit."""

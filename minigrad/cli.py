@@ -1,10 +1,16 @@
-"""The command line: ``minigrad train``, ``predict``, ``graph``, ``compare``: each is also a few lines of Python.
+"""The command line: ``minigrad train``, ``predict``, ``graph``, ``compare``, ``theatre``: each a few lines of Python.
 
 train::
 
     model = models.mlp()
     history = train.fit(model, data.load("mnist"), optim.Adam(model.parameters(), lr=5e-3), epochs=5)
     print(train.evaluate(model, data.load("mnist", train=False)).accuracy)
+
+train --live --tensorboard --report::
+
+    watching = [live.Curves("curves.png"), callbacks.TensorBoard("logs", optimizer=optimizer), signals.Recorder(model)]
+    history = train.fit(model, data.load("mnist"), optimizer, epochs=5, callbacks=watching)
+    report.write("runs/mlp-mnist")  # from the files of a run, at any time
 
 predict::
 
@@ -29,11 +35,21 @@ compare --data::
     runs = race.race(race.problem("digits", "mlp"), ["sgd", "adam", "lbfgs", "newton-cg"], budget=400)
     viz.race.write(runs, "runs/compare-mlp-digits")
     print(race.table(runs))
+
+theatre::
+
+    stage.page("runs/theatre.html", "rosenbrock", ["momentum", "adam:0.02", "newton", "lbfgs"])
+
+gallery::
+
+    broken.gallery("runs/gallery.html")
+    print(broken.table())
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import math
@@ -64,6 +80,7 @@ COMPARED = "sgd,momentum,nag,adagrad,rmsprop,adadelta,adam"
 RACED = "sgd,momentum,adam,lbfgs,newton-cg"
 RACE = {"model": "mlp", "samples": None, "hidden": None, "l2": 0.0, "dtype": "float64", "budget": 400, "tuning": 1.0,
         "target": 1e-3, "seeds": 1}
+RECORDS = 60  # of activations and gradients, that a training with --report keeps
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -127,26 +144,49 @@ def _train(options) -> int:
          f"{settings['batch_size']}, seed {settings['seed']}\n")
     with checkpoint.replacing(folder / "config.json") as beside:
         beside.write_text(json.dumps({**settings, "minigrad": __version__, "numpy": np.__version__}, indent=2) + "\n")
-    history = train.fit(
-        model, train_set, optimizer, epochs=settings["epochs"], batch_size=batch_size, validation=valid_set,
-        transform=data.RandomTranslate(settings["augment"]) if settings["augment"] else None,
-        schedule=settings["schedule"], checkpoint=folder, resume=options.resume,
-        metadata={"data": name, "classes": classes, "input_shape": list(shape)})
+    title = f"{settings['model']} on {everything.name}"
+    steps = settings["epochs"] * math.ceil(len(train_set) / (batch_size or len(train_set)))
+    with contextlib.ExitStack() as stack:
+        history = train.fit(
+            model, train_set, optimizer, epochs=settings["epochs"], batch_size=batch_size, validation=valid_set,
+            transform=data.RandomTranslate(settings["augment"]) if settings["augment"] else None,
+            schedule=settings["schedule"], checkpoint=folder, resume=options.resume,
+            metadata={"data": name, "classes": classes, "input_shape": list(shape)},
+            callbacks=_watching(options, folder, title, model, optimizer, steps, settings, stack))
     history.to_csv(folder / "history.csv")
     if history.interrupted:
-        _say(f"to go on where this stopped: minigrad train --resume {folder}")
+        again = [f"--{name}" for name in ("live", "tensorboard", "report") if getattr(options, name)]
+        _say(f"to go on where this stopped: {' '.join(['minigrad train --resume', str(folder), *again])}")
         return INTERRUPTED
     best = checkpoint.load(folder / "model.safetensors")
     result = train.evaluate(best.build(), test)
-    title = f"{settings['model']} on {everything.name}"
     _pictures(folder, title, history, test, result)
     _draw(model, shape, folder / "graph", title)
+    if options.report:
+        from .viz import report
+        report.write(folder)
     _say(f"\ntest accuracy {result.accuracy:.2%} on {len(test):,} images (loss {result.loss:.4f}), "
          f"the model of epoch {best.metadata['epoch']}")
     names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
     _say(_wrapped(f"written to {folder}: {names}"))
     _say(f"try: minigrad predict {folder / 'model.safetensors'} test:0")
     return 0
+
+
+def _watching(options, folder, title, model, optimizer, steps, settings, stack):
+    """The callbacks that were asked for; the stack closes them."""
+    chosen = []
+    if options.report:
+        from .viz.signals import Recorder
+        chosen.append(Recorder(model, every=max(steps // RECORDS, 1)))
+    if options.tensorboard:
+        from .callbacks import TensorBoard
+        chosen.append(TensorBoard(folder / "tensorboard", optimizer=optimizer, hparams=settings))
+        stack.callback(chosen[-1].close)
+    if options.live:
+        from .viz.live import Curves
+        chosen.append(stack.enter_context(Curves(folder / "curves.png", title=title)))
+    return chosen
 
 
 def _settings(options):
@@ -226,13 +266,16 @@ def _pictures(folder, title, history, test, result):
         _say(str(error))
 
 
-def _draw(model, shape, path, title, format="svg"):
+def _draw(model, shape, path, title, format="svg", grad=False, **look):
     from . import functional, viz
     from .tensor import Tensor
     model.eval()
+    images = Tensor(np.random.default_rng(0).random((2, *shape), np.float32), name="images")
     labels = np.arange(2)
-    loss = functional.cross_entropy(model(Tensor(np.zeros((2, *shape), np.float32), name="images")), labels)
-    return viz.save(viz.draw(loss, model, {"labels": labels, "loss": loss}, title=title), path, format)
+    loss = functional.cross_entropy(model(images), labels)
+    if grad:
+        loss.backward(retain_graph=True)
+    return viz.save(viz.draw(loss, model, {"labels": labels, "loss": loss}, title=title, **look), path, format)
 
 
 # ---- predict ----
@@ -287,14 +330,15 @@ def _graph(options) -> int:
     else:
         shape = (1, 28, 28)
         model = _model(options.model, shape, 10)
-    files = _draw(model, shape, out.with_suffix(""), Path(options.model).name, format)
+    files = _draw(model, shape, out.with_suffix(""), Path(options.model).name, format, options.grad,
+                  depth=options.depth, direction=options.direction, dark=options.dark)
     _say(f"wrote {' and '.join(map(str, files))}")
     return 0
 
 
 # ---- compare ----
 def _compare(options) -> int:
-    names = lambda default: [n.strip() for n in (options.optimizers or default).split(",") if n.strip()]
+    names = lambda default: _names(options.optimizers or default)
     given = [key for key in RACE if hasattr(options, key)]
     if options.data is None:
         if given:
@@ -306,6 +350,10 @@ def _compare(options) -> int:
     if options.steps is not None:
         raise ValueError(f"--steps {options.steps} is for --function: on --data all have the same --budget")
     return _race(options, names(RACED), {**RACE, **{key: getattr(options, key) for key in given}})
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _race(options, names, settings):
@@ -350,6 +398,24 @@ def _paths(options, names):
     return _written(folder, lambda: theatre.write(runs, folder, options.dark), viz.MissingExtra)
 
 
+# ---- theatre ----
+def _theatre(options) -> int:
+    from .viz import stage
+    names = stage.DEFAULT if options.optimizers is None else _names(options.optimizers)
+    page = stage.page(options.out, options.function, names, options.language, steps=options.steps)
+    _say(f"wrote {page}, {page.stat().st_size / 1000:,.0f} kB: open it in a browser, it needs nothing else")
+    return 0
+
+
+# ---- gallery ----
+def _gallery(options) -> int:
+    from .viz import broken
+    page = broken.gallery(options.out, options.language)
+    _say(broken.table(options.seeds, language=options.language))
+    _say(f"\nwrote {page}, {page.stat().st_size / 1000:,.0f} kB: open it in a browser, it needs nothing else")
+    return 0
+
+
 # ---- arguments ----
 def _parser():
     parser = argparse.ArgumentParser(
@@ -358,13 +424,15 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""examples:
   minigrad train                          an MLP on MNIST, or on scikit-learn's digits where MNIST is out of reach
-  minigrad train --model cnn --epochs 3
+  minigrad train --model cnn --epochs 3 --live --report
   minigrad train --optimizer nag --lr 0.1 --schedule cosine --out runs/nag
   minigrad train --resume runs/nag --epochs 10
   minigrad predict runs/nag/model.safetensors seven.png test:17
   minigrad graph --model cnn --out cnn.svg
   minigrad compare --function rosenbrock --optimizers sgd:0.001,adam,conjugate-gradient --steps 200
   minigrad compare --data digits --model mlp --optimizers adam,lbfgs,newton-cg --seeds 3
+  minigrad theatre --function rosenbrock --out rosenbrock.html
+  minigrad gallery --out gallery.html
 
 MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     version = f"minigrad {__version__} (NumPy {np.__version__}, Python {platform.python_version()})"
@@ -389,6 +457,14 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
         help="shift training images at random by up to so many pixels; default: 1 (digits: 0)")
     add("--validation", type=_share, default=unset, metavar="SHARE",
         help="of the training images, held out to choose the best epoch; default: 0.1")
+    add("--live", action="store_true",
+        help="draw the curves after each epoch, in the terminal and as curves.png; extras live and plot")
+    add("--tensorboard", action="store_true",
+        help="write curves, weights and gradients to DIR/tensorboard, for tensorboard --logdir; extra tensorboard")
+    add("--report", action="store_true",
+        help="write DIR/report.html: settings, curves, test result, mistakes, activations, gradients, filters, loss "
+             f"landscape, graph. About {RECORDS} steps are looked at closely, each for the time of a step more; the "
+             "page takes 10 to 30 seconds; extra plot")
     add("--out", metavar="DIR", help="default: runs/MODEL-DATA, with a number if that exists")
     add("--resume", metavar="DIR", help="go on with the run in DIR")
     add = _command(commands, "predict", _predict, "tell digits in pictures")
@@ -397,6 +473,12 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add = _command(commands, "graph", _graph, "draw the graph of a model's loss")
     add("--model", default="mlp", help="mlp, cnn, lenet5, resnet, or a file that minigrad train wrote; default: mlp")
     add("--out", default="graph.svg", metavar="FILE", help=".svg, .png, .pdf or .dot; default: graph.svg")
+    add("--depth", type=_depth, default="auto", help="open so many modules inside each other, 0: none, or all; "
+        "default: as many as can be read")
+    add("--grad", action="store_true", help="with gradients: of the loss of two images of noise")
+    add("--direction", type=str.upper, choices=("TB", "LR", "BT", "RL"), default="TB",
+        help="default: TB, top to bottom")
+    add("--dark", action="store_true", help="light on dark")
     about = "race optimizers: over a function of two variables, or, with --data, on a network, full batch"
     add = _command(commands, "compare", _compare, about)
     add("--function", metavar="NAME",
@@ -428,6 +510,19 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add("--seed", type=_seed, default=0, help="of data, start and noise, or the first of them; default: 0")
     add("--dark", action="store_true", help="light on dark")
     add("--out", metavar="DIR", help="default: runs/compare-FUNCTION or runs/compare-MODEL-DATA")
+    about = "write a page in which optimizers race over a function, from any start, step by step"
+    add = _command(commands, "theatre", _theatre, about)
+    add("--out", default="runs/theatre.html", metavar="FILE", help="default: runs/theatre.html")
+    add("--language", choices=("en", "ko"), default="en", help="it begins in; the page can change it; default: en")
+    add("--function", default="bowl", metavar="NAME", help="it begins with, as in compare; default: bowl")
+    add("--optimizers", metavar="NAMES",
+        help="it begins with, as in compare --function; default: sgd,momentum,adagrad,adam,newton,lbfgs")
+    add("--steps", type=_count, help="each function has its own default")
+    about = "write a page of backward passes with one thing wrong in each, and say which of them still learn"
+    add = _command(commands, "gallery", _gallery, about)
+    add("--out", default="runs/gallery.html", metavar="FILE", help="default: runs/gallery.html")
+    add("--language", choices=("en", "ko"), default="en", help="it begins in; the page can change it; default: en")
+    add("--seeds", type=_count, default=5, metavar="K", help="networks that are trained with each fault; default: 5")
     return parser
 
 
@@ -459,6 +554,8 @@ def _number(convert, fits, wanted):
 _positive = _number(float, lambda v: 0 < v < float("inf"), "a positive number")
 _count = _number(int, lambda v: v > 0, "a positive whole number")
 _seed = _number(int, lambda v: v >= 0, "a whole number from 0 on")
+_depth = _number(lambda text: text if text in ("auto", "all") else int(text),
+                 lambda v: v in ("auto", "all") or v >= 0, "a whole number from 0 on, auto or all")
 _share = _number(float, lambda v: 0 <= v < 1, "a share from 0 to below 1")
 _portion = _number(float, lambda v: 0 < v <= 1, "a share above 0, up to 1")
 _penalty = _number(float, lambda v: 0 <= v < float("inf"), "a number from 0 on")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import threading
+
+from .graph import ticks
 
 
 class _Mode(threading.local):
@@ -12,6 +15,19 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
+passes: collections.deque = collections.deque(maxlen=1000)  # (since, until) of the last that were recorded, in ticks
+
+
+@contextlib.contextmanager
+def backward_pass(recorded):
+    """Record, or not, what a backward pass computes; pictures tell what was recorded in one by when it was born."""
+    before, mode.recording, since = mode.recording, recorded, next(ticks)
+    try:
+        yield
+    finally:
+        mode.recording = before
+        if recorded:
+            passes.append((since, next(ticks)))
 
 
 class no_grad(contextlib.ContextDecorator):

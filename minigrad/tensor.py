@@ -12,7 +12,7 @@ from .graph import Node, cast, changed, composites, constants, pullback, table
 from .hooks import Handle
 from .inplace import InPlace, writers
 from .methods import ArrayMethods
-from .mode import mode
+from .mode import backward_pass, mode
 
 
 def record(key, *inputs, **static):
@@ -309,8 +309,7 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
         g = (_tensor(g) if create_graph else _plain(g)).conj()
         seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
     retain_graph = create_graph if retain_graph is None else retain_graph
-    recording, mode.recording = mode.recording, create_graph
-    try:
+    with backward_pass(create_graph):
         found = pullback(seeds, targets, retain_graph, _lift if create_graph else None,
                          mode.watch and mode.watch.backward)
         taken = {id(_plain(g)) for g in seeds.values()}
@@ -320,8 +319,6 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
                 g = found[node] = g.copy()
             taken.add(id(g._data))
         return found
-    finally:
-        mode.recording = recording
 
 
 def _lift(x, node):

@@ -10,7 +10,7 @@ import pytest
 
 from minigrad import Tensor, data, default_generator, manual_seed, nn, optim, train, viz
 from minigrad import functional as F
-from minigrad.viz import boundary
+from minigrad.viz import boundary, style
 
 pytest.importorskip("matplotlib")
 SQUARE = ((-2.0, 2.0), (-2.0, 2.0))
@@ -33,7 +33,7 @@ def lines(axes):
 @pytest.fixture
 def drawn(monkeypatch):
     figures = []
-    monkeypatch.setattr(boundary, "_write", lambda figure, path: figures.append(figure) or path)
+    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
     return figures
 
 
@@ -70,7 +70,7 @@ def test_the_lines_of_three_classes(drawn):
 def test_regions_have_the_colours_of_their_classes(drawn):
     from matplotlib.colors import to_rgb
 
-    from minigrad.viz.theatre import LIGHT
+    from minigrad.viz.style import LIGHT
     boundary.draw(linear([[50.0], [0.0]], [0.0]), X, [0, 0, 1, 1], "a.png", window=SQUARE, points=4)
     colours = drawn[0].axes[0].collections[0].get_array()
     for column, i in ((0, 0), (3, 1)):
@@ -88,7 +88,7 @@ def test_what_is_misclassified_is_ringed_and_counted(drawn):
 
 
 def test_points_have_the_looks_of_their_classes(drawn):
-    from minigrad.viz.theatre import LIGHT
+    from minigrad.viz.style import LIGHT
     boundary.draw(linear([[1.0], [0.0]], [0.0]), X, [0, 1, 1, 1], "a.png", validation=(X[:2] * 0.5, [1, 0]))
     filled, hollow = ({line.get_markeredgecolor(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines
                        if line.get_markersize() == 5.5 and (line.get_markerfacecolor() == LIGHT.paper) == is_hollow

@@ -15,7 +15,7 @@ from minigrad.optim import curvature
 from minigrad.optim.curvature import extreme_eigenvalues, hessian_operator, negative_curvature, spectral_density
 from minigrad.optim.second_order import Objective
 from minigrad.viz import curvature as pictures
-from minigrad.viz import functions, theatre
+from minigrad.viz import functions, style, theatre
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 SPECTRA = {
@@ -275,7 +275,7 @@ def test_importing_costs_no_sparse_linear_algebra():
 # ---- the picture ----
 def drawn(monkeypatch, *args, **options):
     figures = []
-    monkeypatch.setattr(pictures, "_write", lambda figure, path: figures.append(figure) or path)
+    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
     pictures.spectrum(*args, **options)
     return figures[0]
 

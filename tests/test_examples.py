@@ -27,6 +27,8 @@ PROMISES = {
     "10_char_rnn_sru_lstm_gru": "SRU, 2 layers: The ",
     "11_ensemble": "3 snapshots of one training",
     "12_subword_language_model": "unigram: The ",
+    "13_loss_landscape": "of the way is in it",
+    "14_broken_backprop": "from loss (lost: 4), e",
 }
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import tracemalloc
 import weakref
-
-import re
 
 import numpy as np
 import pytest
@@ -259,7 +258,8 @@ def test_a_second_backward_says_what_to_do():
     x = leaf([1.0, 2.0])
     y = (x * x).sum()
     y.backward()
-    with pytest.raises(RuntimeError, match=r"Node\(sum, shape=\(\), test_graph.py:\d+\) a second time.*retain_graph=True"):
+    twice = r"Node\(sum, shape=\(\), test_graph.py:\d+\) a second time.*retain_graph=True"
+    with pytest.raises(RuntimeError, match=twice):
         y.backward()
 
 

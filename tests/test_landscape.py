@@ -11,7 +11,7 @@ import pytest
 
 from minigrad import Parameter, Tensor, default_generator, manual_seed, nn, optim, train, viz
 from minigrad import functional as F
-from minigrad.viz import landscape
+from minigrad.viz import landscape, style
 from minigrad.viz.landscape import Line, Surface
 
 pytest.importorskip("matplotlib")
@@ -424,7 +424,7 @@ def test_refused():
 @pytest.fixture
 def drawn(monkeypatch):
     figures = []
-    monkeypatch.setattr(landscape, "_write", lambda figure, path: figures.append(figure) or path)
+    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
     return figures
 
 

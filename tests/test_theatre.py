@@ -16,7 +16,7 @@ import pytest
 from minigrad import default_generator, manual_seed, optim, viz
 from minigrad.optim import classical
 from minigrad.testing import gradcheck
-from minigrad.viz import functions, theatre
+from minigrad.viz import functions, style, theatre
 
 SEVEN = ["sgd", "momentum", "nag", "adagrad", "rmsprop", "adadelta", "adam"]
 BOWL = functions.by_name("bowl")
@@ -246,7 +246,7 @@ def test_everything_is_drawn(tmp_path, name, dark):
 def drawn(monkeypatch, draw, *arguments):
     """The figure that would have been written."""
     kept = []
-    monkeypatch.setattr(theatre, "_write", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(style, "write", lambda figure, path: kept.append(figure))
     draw(*arguments)
     return kept[0]
 

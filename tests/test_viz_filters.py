@@ -7,7 +7,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor, models, nn
-from minigrad.viz import filters
+from minigrad.viz import filters, style
 from minigrad.viz.training import MissingExtra
 
 IMAGE = np.random.default_rng(0).random((12, 12)).astype(np.float32)
@@ -23,7 +23,7 @@ def drawn(monkeypatch):
     """The figure that a function would write."""
     def call(function, *args, **kwargs):
         kept = []
-        monkeypatch.setattr(filters, "_write", lambda figure, path: kept.append(figure))
+        monkeypatch.setattr(style, "write", lambda figure, path: kept.append(figure))
         function(*args, **kwargs)
         return kept[0]
     return call

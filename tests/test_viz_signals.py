@@ -11,7 +11,7 @@ import pytest
 import minigrad
 from minigrad import Tensor, callbacks, models, nn, optim, train
 from minigrad import functional as F
-from minigrad.viz import signals
+from minigrad.viz import signals, style
 from minigrad.viz.training import MissingExtra
 
 X = np.random.default_rng(0).standard_normal((48, 6)).astype(np.float32)
@@ -358,7 +358,7 @@ def seen():
 def drawn(monkeypatch, function, *args, **kwargs):
     """The figure that would be written."""
     kept = []
-    monkeypatch.setattr(signals, "_write", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(style, "write", lambda figure, path: kept.append(figure))
     function(*args, **kwargs)
     return kept[0]
 

@@ -1,6 +1,9 @@
-"""Pictures: graphs (the package graphviz), and of training (the extra ``plot``)."""
+"""Pictures and pages: of graphs and backward passes, of optimizers, of training (most need the extra ``plot``)."""
 
+from . import boundary, filters, landscape, signals
+from .explain import explain
 from .graph import draw, save
 from .training import MissingExtra, confusion_matrix, curves, wrongest
 
-__all__ = ["MissingExtra", "confusion_matrix", "curves", "draw", "save", "wrongest"]
+__all__ = ["MissingExtra", "boundary", "confusion_matrix", "curves", "draw", "explain", "filters", "landscape",
+           "save", "signals", "wrongest"]

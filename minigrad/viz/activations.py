@@ -18,8 +18,8 @@ import numpy as np
 from .. import functional as F
 from ..nn import init
 from ..tensor import Parameter, Tensor
-from .theatre import DARK, LIGHT, MARKERS, _axes, _bare, _legend, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT, MARKERS
 
 __all__ = ["INITIALIZERS", "Layers", "histograms", "layers", "plateau", "signals", "vanishing"]
 
@@ -116,7 +116,7 @@ def histograms(path: str | os.PathLike[str], activation: str = "tanh",
         raise ValueError("histograms: there is no initializer to draw")
     theme, runs = DARK if dark else LIGHT, signals(activation, initializers, **settings)
     depth, n, title = len(runs[0].outputs), len(runs), TITLES.get(activation, activation)
-    figure = _themed(max(1.75 * n + 0.9, 7.5), len(rows) * max(0.25 * depth + 0.7, 2.2) + 0.7, theme)
+    figure = style.figure(max(1.75 * n + 0.9, 7.5), len(rows) * max(0.25 * depth + 0.7, 2.2) + 0.7, theme)
     grid = figure.add_gridspec(len(rows), n)
     for row, kind in enumerate(rows):
         bounds = BOUNDED.get(activation) if kind == "outputs" else None
@@ -136,7 +136,7 @@ def histograms(path: str | os.PathLike[str], activation: str = "tanh",
     samples, width = runs[0].outputs[0].shape
     figure.suptitle(f"{depth} {title} layers of {width} units before training, {samples} standard normal inputs",
                     fontsize=12, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _log_edges(all_values):
@@ -153,7 +153,7 @@ def _log_edges(all_values):
 def _ridges(axes, values, edges, bounds, colour, theme):
     from matplotlib.ticker import FuncFormatter, MaxNLocator
     depth, centres = len(values), (edges[1:] + edges[:-1]) / 2
-    _bare(axes, theme)
+    style.bare(axes, theme)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False, labelsize=7.5)
     for i, v in enumerate(values):
@@ -196,7 +196,7 @@ def vanishing(path: str | os.PathLike[str], activations: Sequence[str] = ("sigmo
     those of the training. settings: those of `layers`. Raises MissingExtra without matplotlib.
     """
     theme = DARK if dark else LIGHT
-    figure = _themed(10.5, 4.4, theme, activations)
+    figure = style.figure(10.5, 4.4, theme, activations)
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
     x = np.arange(1, depth + 1)
     for i, activation in enumerate(activations):
@@ -214,15 +214,15 @@ def vanishing(path: str | os.PathLike[str], activations: Sequence[str] = ("sigmo
     left.set_yscale("log")
     right.axhline(math.log(2), color=theme.ink, linestyle=":", linewidth=1.2)
     right.set_ylim(bottom=0)
-    _axes(left, theme, f"layer, of {depth}")
-    _axes(right, theme, "step")
+    style.axes(left, theme, f"layer, of {depth}")
+    style.axes(right, theme, "step")
     apart = max(5, 5 * round(depth / 25))
     left.set_xticks(sorted({1, depth, *(n for n in range(apart, depth + 1, apart) if depth - n >= apart / 2)}))
     left.set_title("gradient of a layer's weights, relative to the last's", fontsize=10, color=theme.ink, loc="left")
     right.set_title("training loss of 6 such layers; dotted: guessing", fontsize=10, color=theme.ink, loc="left")
     figure.suptitle("The vanishing gradient, and the plateau that it makes", fontsize=12, color=theme.ink)
-    _legend(figure, left, theme)
-    return _write(figure, path)
+    style.legend(figure, left, theme)
+    return style.write(figure, path)
 
 
 def _function(activation):

@@ -69,14 +69,17 @@ class Anatomy:
 
     nodes: {key: Node or value of a constant}, inputs before what uses them. inputs: {Node: keys of its inputs}.
     calls: all calls of modules, in the order they began. Names are those of ``names`` (name -> Tensor or array), else
-    the Tensors' own, else as in ``model``, else those of ``variables``. Raises ValueError for a Tensor without a graph.
+    the Tensors' own, else as in ``model``, else those of ``variables``, else as in the modules that were called.
+    Raises ValueError for a Tensor without a graph, TypeError for what is no Tensor.
     """
 
     def __init__(self, roots: Tensor | Sequence[Tensor], model: Module | None = None,
                  names: Mapping[str, object] | None = None, variables: Mapping[str, object] | None = None,
                  who: str = "draw"):
-        roots = [roots] if isinstance(roots, Tensor) else list(roots)
-        if not roots or any(t.node is None for t in roots):
+        roots = list(roots) if isinstance(roots, (list, tuple)) else [roots]
+        if wrong := [r for r in roots if not isinstance(r, Tensor)]:
+            raise TypeError(f"{who}: a graph is drawn of Tensors, not of {type(wrong[0]).__name__}")
+        if not all(t.requires_grad for t in roots) or not roots:
             raise ValueError(f"{who}: nothing was recorded behind this Tensor: it depends on nothing that requires grad"
                              + ("" if roots else ", for there is none"))
         self.roots = [t.node for t in roots]
@@ -193,7 +196,8 @@ class Anatomy:
     def _find_groups(self):
         """Operations belong to the innermost call that they were born in; what they use alone, unless named, to theirs.
 
-        What is passed in from outside has a name as a rule; a mask or a constant inside has none.
+        What is passed in from outside has a name as a rule; a mask or a constant inside has none. A module's parameters
+        are in the call around all calls that use them.
         """
         groups, users = {}, {}
         begins = [call.since for call in self.calls]
@@ -209,7 +213,10 @@ class Anatomy:
         for key, nodes in users.items():
             if self.name(key) is not None and key not in self._owned:
                 continue
-            around = [call.around if call else () for call in {groups[node] for node in nodes}]
+            used_in = {groups[node] for node in nodes}
+            if key in self._owned:  # also used by a penalty, or by backward
+                used_in.discard(None)
+            around = [call.around if call else () for call in used_in]
             common = [calls[0] for calls in zip(*around) if len(set(calls)) == 1]
             groups[key] = common[-1] if common else None
         return groups

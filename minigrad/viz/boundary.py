@@ -24,9 +24,9 @@ from ..checkpoint import replacing
 from ..mode import no_grad
 from ..nn import Module
 from ..tensor import Tensor
+from . import style
 from .landscape import _Still
-from .theatre import DARK, LIGHT, MARKERS, _axes, _bare, _legend, _themed
-from .training import MissingExtra, _write
+from .style import DARK, LIGHT, MARKERS, MissingExtra
 
 __all__ = ["Field", "Recorder", "animation", "draw", "field", "frames"]
 
@@ -191,7 +191,7 @@ def draw(model: Module | Callable, x, y, path: str | os.PathLike[str], dark: boo
     found = field(model, window or _window(several, margin), points, output)
     said = [_said(model, at, output) for at, _ in several]
     names = _names(classes, found, several)
-    figure = _themed(*_size(found), theme, ["x" * 12] * (len(names) + 3))
+    figure = style.figure(*_size(found), theme, ["x" * 12] * (len(names) + 3))
     axes = figure.add_subplot()
     _scene(figure, axes, found, several, said, names, theme)
     _dress(axes, found, features, theme)
@@ -200,8 +200,8 @@ def draw(model: Module | Callable, x, y, path: str | os.PathLike[str], dark: boo
         figure.get_layout_engine().set(h_pad=0.09)
         figure.suptitle(title, fontsize=11, color=theme.ink)
     if axes.get_legend_handles_labels()[0]:
-        _legend(figure, axes, theme)
-    return _write(figure, path)
+        style.legend(figure, axes, theme)
+    return style.write(figure, path)
 
 
 def _scene(figure, axes, found, several, said, names, theme, size=1.0):
@@ -322,7 +322,7 @@ def _dress(axes, found, features, theme):
         axes.set_aspect("equal")
     axes.set_xlabel(features[0], color=theme.ink, fontsize=9)
     axes.set_ylabel(features[1], color=theme.ink, fontsize=9)
-    _bare(axes, theme)
+    style.bare(axes, theme)
 
 
 def _score(several, said, regression):
@@ -417,7 +417,7 @@ def frames(recorder: Recorder, path: str | os.PathLike[str], dark: bool = False,
     rows = math.ceil(len(chosen) / columns)
     names = _names(classes, kept[-1][1], recorder.several)
     width, height = _size(kept[-1][1])
-    figure = _themed(3.1 * columns, 3.1 * height / width * rows + 0.6, theme, ["x" * 12] * (len(names) + 2))
+    figure = style.figure(3.1 * columns, 3.1 * height / width * rows + 0.6, theme, ["x" * 12] * (len(names) + 2))
     for k, (step, found, said) in enumerate(chosen):
         axes = figure.add_subplot(rows, columns, k + 1)
         _frame(figure, axes, recorder, found, said, names, theme, size=0.6)
@@ -429,8 +429,8 @@ def frames(recorder: Recorder, path: str | os.PathLike[str], dark: bool = False,
         figure.suptitle(title, fontsize=11, color=theme.ink)
     labelled = max(figure.axes, key=lambda a: len(a.get_legend_handles_labels()[0]))
     if labelled.get_legend_handles_labels()[0]:
-        _legend(figure, labelled, theme)
-    return _write(figure, path)
+        style.legend(figure, labelled, theme)
+    return style.write(figure, path)
 
 
 def _frame(figure, axes, recorder, found, said, names, theme, size):
@@ -477,7 +477,7 @@ def _still_picture(recorder, frame, last, theme, title, classes, image):
                                                                    (recorder.val_losses, "validation"))) if points]
     width, height = _size(last)
     names = _names(classes, last, recorder.several)
-    figure = _themed(0.8 * width + (3.6 if curves else 0), 0.8 * height, theme)
+    figure = style.figure(0.8 * width + (3.6 if curves else 0), 0.8 * height, theme)
     figure.set_dpi(90)
     grid = figure.add_gridspec(1, 2 if curves else 1, width_ratios=(1.5, 1) if curves else (1,))
     axes = figure.add_subplot(grid[0, 0])
@@ -494,7 +494,7 @@ def _still_picture(recorder, frame, last, theme, title, classes, image):
 
 def _curve(axes, curves, step, unit, theme):
     """The whole loss faintly, and what is done of it."""
-    _axes(axes, theme, unit)
+    style.axes(axes, theme, unit)
     every = np.array([loss for points, _, _ in curves for _, loss in points])
     every = every[np.isfinite(every)]
     if len(every) and every.min() > 0 and every.max() > 30 * every.min():

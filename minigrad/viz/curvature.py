@@ -16,8 +16,8 @@ import numpy as np
 from ..optim.curvature import SpectralDensity, extreme_eigenvalues, spectral_density
 from ..optim.second_order import Objective
 from ..tensor import Tensor
-from .theatre import DARK, LIGHT, _axes, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT
 
 __all__ = ["Slice", "slice_along", "spectrum"]
 
@@ -76,7 +76,7 @@ def spectrum(loss: Callable[[], Tensor], params: Iterable, path: str | os.PathLi
     """
     params = [params] if isinstance(params, Tensor) else list(params)
     theme = DARK if dark else LIGHT
-    figure = _themed(10, 4.8, theme)
+    figure = style.figure(10, 4.8, theme)
     largest, smallest = extreme_eigenvalues(loss, params)
     density = spectral_density(loss, params, **options)
     ends = [(float(smallest.values[0]), smallest.vectors[:, 0], theme.colours[0], "v"),
@@ -96,11 +96,11 @@ def spectrum(loss: Callable[[], Tensor], params: Iterable, path: str | os.PathLi
     below = float(density.weights[density.eigenvalues < -1e-6 * np.abs(density.eigenvalues).max()].sum())
     figure.suptitle(f"{title + ': ' if title else ''}spectrum of the Hessian, {n:,} parameters ({how}); "
                     f"{100 * below:.0f} % of it below zero", fontsize=11, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _density(axes, found: SpectralDensity, ends, theme):
-    _axes(axes, theme, f"eigenvalue (mean {_number(found.mean)})")
+    style.axes(axes, theme, f"eigenvalue (mean {_number(found.mean)})")
     top = float(found.density.max())
     floor = top * 10.0 ** -DECADES
     axes.set_yscale("log")
@@ -122,7 +122,7 @@ def _density(axes, found: SpectralDensity, ends, theme):
 
 
 def _slice(axes, found: Slice, colour, theme):
-    _axes(axes, theme, "")
+    style.axes(axes, theme, "")
     a, losses, model = found
     axes.plot(a, losses, color=colour, linewidth=1.8, label="loss")
     axes.plot(a, model, color=theme.ink, linewidth=1, linestyle=":", label="slope and curvature")

@@ -21,8 +21,8 @@ from ..nn.module import Module
 from ..nn.normalization import _BatchNorm
 from ..nn.pooling import _Pool
 from ..tensor import Tensor
-from .theatre import DARK, LIGHT, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT
 
 __all__ = ["feature_maps", "first_layer"]
 
@@ -68,7 +68,7 @@ def first_layer(model: Module, path: str | os.PathLike[str], dark: bool = False,
         figure = _channels(images, shown, theme)
         title += f", {CHANNELS} of {channels} channels" if channels > CHANNELS else ", its channels side by side"
     figure.suptitle(title, fontsize=11, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _type(module):
@@ -120,7 +120,7 @@ def _gallery(images, shown, theme):
     rows = math.ceil(len(shown) / columns)
     tall = images.shape[2] / images.shape[3]
     width = max(1.05 * columns, 5.5)
-    figure = _themed(width + 0.9, (width / columns * min(max(tall, 0.4), 2.5) + 0.1) * rows + 0.7, theme)
+    figure = style.figure(width + 0.9, (width / columns * min(max(tall, 0.4), 2.5) + 0.1) * rows + 0.7, theme)
     reach = float(np.abs(images[shown]).max()) or 1.0
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(shown))]
     for place, number in zip(axes, shown):
@@ -139,7 +139,7 @@ def _gallery(images, shown, theme):
 def _channels(images, shown, theme):
     """A row for each kernel, a column for each of its channels."""
     channels = min(images.shape[1], CHANNELS)
-    figure = _themed(max(0.62 * channels + 1.6, 5.5), 0.66 * len(shown) + 0.9, theme)
+    figure = style.figure(max(0.62 * channels + 1.6, 5.5), 0.66 * len(shown) + 0.9, theme)
     reach = float(np.abs(images[shown, :channels]).max()) or 1.0
     axes = []
     for row, number in enumerate(shown):
@@ -200,7 +200,7 @@ def feature_maps(model: Module, image, path: str | os.PathLike[str], dark: bool 
     maps = _maps(model, x, layers)
     theme = DARK if dark else LIGHT
     columns = max(min(channels, max(m.shape[0] for _, _, m in maps)), 2)
-    figure = _themed(0.95 * columns + 1.7, 1.0 * (len(maps) + 1) + 0.5, theme)
+    figure = style.figure(0.95 * columns + 1.7, 1.0 * (len(maps) + 1) + 0.5, theme)
     grid = figure.add_gridspec(len(maps) + 1, columns)
     axes = figure.add_subplot(grid[0, 0])
     _image(axes, x[0], theme)
@@ -221,7 +221,7 @@ def feature_maps(model: Module, image, path: str | os.PathLike[str], dark: bool 
                 _named(axes, f"{name}  {kind}\n{_size(values)}", theme)
     some = f", the first {columns} channels of each layer" if any(len(m) > columns for _, _, m in maps) else ""
     figure.suptitle(f"Feature maps{some}", fontsize=12, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _maps(model, x, layers):

@@ -30,8 +30,8 @@ from ..nn.embedding import PositionalEmbedding, _Table
 from ..optim.second_order import Objective
 from ..random import default_generator
 from ..tensor import Tensor
-from .theatre import DARK, LIGHT, MARKERS, _axes, _bare, _legend, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT, MARKERS
 
 __all__ = ["Line", "Path", "Plane", "Surface", "Trail", "draw", "interpolate", "line", "principal", "random_direction",
            "relief", "surface"]
@@ -562,11 +562,11 @@ def draw(found: Surface | Line | Sequence[Line], path: str | os.PathLike[str], d
     """
     theme = DARK if dark else LIGHT
     if isinstance(found, Surface):
-        return _write(_contours(found, theme, title), path)
+        return style.write(_contours(found, theme, title), path)
     lines = [found] if isinstance(found, Line) else list(found)
     if not lines or not all(isinstance(each, Line) for each in lines):
         raise TypeError(f"draw: a Surface, a Line or several Lines are wanted, got {found!r:.60}")
-    return _write(_curves(lines, theme, title), path)
+    return style.write(_curves(lines, theme, title), path)
 
 
 def relief(found: Surface, path: str | os.PathLike[str], dark: bool = False, title: str = "",
@@ -574,7 +574,7 @@ def relief(found: Surface, path: str | os.PathLike[str], dark: bool = False, tit
     """The surface in three dimensions, log10 of the loss where it spans over one and a half decades."""
     from matplotlib import colormaps
     theme, scale = DARK if dark else LIGHT, _Scale(found)
-    figure = _themed(7.2, 5.6, theme)
+    figure = style.figure(7.2, 5.6, theme)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     height = scale.height(found.losses)
     axes.plot_surface(*np.meshgrid(found.x, found.y), height, cmap=colormaps["cividis"], rcount=80, ccount=80,
@@ -600,8 +600,8 @@ def relief(found: Surface, path: str | os.PathLike[str], dark: bool = False, tit
     if notes:
         figure.text(0.01, 0.01, notes, fontsize=8, color=theme.ink)
     if found.trails:
-        _legend(figure, axes, theme)
-    return _write(figure, path)
+        style.legend(figure, axes, theme)
+    return style.write(figure, path)
 
 
 class _Scale:
@@ -655,7 +655,7 @@ def _contours(found, theme, title):
     along = [t for t in trails if len(t.points) > 1]
     ratio = np.ptp(found.y) / np.ptp(found.x) if found.kind == "pca" else 1
     width, height = (5.6, 5.6 * ratio) if ratio < 1 else (5.6 / ratio, 5.6)
-    figure = _themed(width + 5.2 if along else width + 1, max(height + 0.9, 4), theme, labels)
+    figure = style.figure(width + 5.2 if along else width + 1, max(height + 0.9, 4), theme, labels)
     if along:
         axes, side = figure.subplots(1, 2, width_ratios=(width, 3.6))
         _along(side, along, scale, theme)
@@ -669,7 +669,7 @@ def _contours(found, theme, title):
     axes.set_title(scale.notes().replace("; ", "\n"), fontsize=8.5, color=theme.ink, loc="left")
     figure.suptitle(_headline(title, found), fontsize=11, color=theme.ink)
     if trails:
-        _legend(figure, axes, theme)
+        style.legend(figure, axes, theme)
     return figure
 
 
@@ -700,7 +700,7 @@ def _ground(figure, axes, found, scale, theme, busy):
     axes.set(xlim=(found.x[0], found.x[-1]), ylim=(found.y[0], found.y[-1]))
     if found.kind == "pca":
         axes.set_aspect("equal")
-    _bare(axes, theme)
+    style.bare(axes, theme)
     axes.patch.set(hatch="////", edgecolor=theme.faint, facecolor=theme.paper)
 
 
@@ -752,7 +752,7 @@ def _along(axes, trails, scale, theme):
     if min(float(trail.steps[-1]) for trail in trails) < longest / 8:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(left=0)
-    _axes(axes, theme, " / ".join(sorted(units)))
+    style.axes(axes, theme, " / ".join(sorted(units)))
     axes.set_title("loss along the paths\n" + ("dotted: at the nearest point of the plane" if differ else
                                                "in the plane the same"), fontsize=8.5, color=theme.ink, loc="left")
 
@@ -771,7 +771,7 @@ def _apart(trail, log):
 
 def _curves(lines, theme, title):
     names = [each.name or (f"line {i + 1}" if len(lines) > 1 else "") for i, each in enumerate(lines)]
-    figure = _themed(7, 4.4, theme, names if len(lines) > 1 else ())
+    figure = style.figure(7, 4.4, theme, names if len(lines) > 1 else ())
     axes = figure.add_subplot()
     kept = np.concatenate([each.losses[np.isfinite(each.losses)] for each in lines])
     if not len(kept):
@@ -789,7 +789,7 @@ def _curves(lines, theme, title):
         axes.set_ylim(top=top)
     ends, kinds = lines[0].ends, {each.normalize for each in lines}
     random = f", along {kinds.pop()}-normalised random directions" if len(kinds) == 1 and lines[0].normalize else ""
-    _axes(axes, theme, f"0: {ends[0]},  1: {ends[1]}" if ends else
+    style.axes(axes, theme, f"0: {ends[0]},  1: {ends[1]}" if ends else
           "distance from the weights, in lengths of the direction" + random)
     for x in (0, 1) if ends else (0,):
         axes.axvline(x, color=theme.faint, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
@@ -799,7 +799,7 @@ def _curves(lines, theme, title):
     figure.suptitle(title or "Loss " + ("between two models" if ends else "along a line through the weights"),
                     fontsize=11, color=theme.ink)
     if len(lines) > 1:
-        _legend(figure, axes, theme)
+        style.legend(figure, axes, theme)
     return figure
 
 

@@ -54,7 +54,7 @@ def _dot(sketch):
     for frame, (_, parent) in sketch.frames.items():
         inside.setdefault(parent, []).append(frame)
     quick = "nslimit=1; nslimit1=1; splines=line; " if len(sketch.edges) > 400 else "nslimit=4; nslimit1=4; "
-    lines = ["digraph {", quick, "ranksep=0.35; nodesep=0.25; edge [arrowsize=0.6];",
+    lines = ["digraph {", quick, "ranksep=0.5; nodesep=0.25; edge [arrowsize=0.6];",
              'node [shape=box fixedsize=true label=""];']
     stack = [("open", frame) for frame in reversed(inside.get(None, []))]
     while stack:  # frames may be nested deeper than the stack

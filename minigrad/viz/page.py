@@ -10,6 +10,7 @@ import html
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,12 +47,13 @@ script-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'">
 
 
 def write(path: str | os.PathLike[str], name: str, data: Mapping[str, object], title: str, language: str = "en",
-          parts: tuple[str, ...] = ()) -> Path:
+          parts: tuple[str, ...] = (), script: str = "", markup: Mapping[str, str] | None = None) -> Path:
     """Write the page ``name`` of pages/ with its data, and return the path.
 
     language: "en" or "ko", where the page begins; its reader can change it. parts: further names whose CSS and
-    JavaScript the page needs, before its own. Raises ValueError for another language or a page that does not exist,
-    TypeError for data that JSON has no word for.
+    JavaScript the page needs, before its own. script: JavaScript of the writer's, before all of that. markup: HTML,
+    already escaped, for the places <!--NAME--> of NAME.html. Raises ValueError for another language or a page that does
+    not exist, TypeError for data that JSON has no word for.
     """
     if language not in LANGUAGES:
         raise ValueError(f"language is one of {', '.join(LANGUAGES)}, not {language!r}")
@@ -59,9 +61,11 @@ def write(path: str | os.PathLike[str], name: str, data: Mapping[str, object], t
     for part in names:
         if not any((PAGES / f"{part}.{kind}").is_file() for kind in ("html", "css", "js")):
             raise ValueError(f"there is no page {part!r} in {PAGES}")
+    body = re.sub(r"<!--(\w+)-->", lambda place: (markup or {})[place[1]], _read(f"{name}.html"))
+    script = script.replace("</", "<\\/")  # which may end a script, but not inside a string then
     css, js = ("\n".join(text for part in names if (text := _read(f"{part}.{kind}"))) for kind in ("css", "js"))
-    page = PAGE.format(language=language, title=html.escape(title), css=css, body=_read(f"{name}.html"),
-                       data=_json({**data, "title": title, "language": language}), js=js)
+    page = PAGE.format(language=language, title=html.escape(title), css=css, body=body,
+                       data=_json({**data, "title": title, "language": language}), js=f"{script}\n{js}" if script else js)
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8", errors="replace")  # a file's name may be no Unicode
     return Path(path)

@@ -28,6 +28,7 @@ __all__ = ["player", "run", "write"]
 
 NUMBERS = 64  # up to so many entries a value is shown as numbers
 JACOBIAN = 144  # and a local Jacobian is written out
+LONG = 120  # characters of a rule with numbers put in that can still be read
 LIMIT = 2000  # operations
 BOXES = 12_000  # in all views together
 TILES, TILE = 16, 28  # pictures of stacks of matrices: how many, and how many pixels a side
@@ -71,10 +72,11 @@ def run(loss: Tensor, model: Module | None = None, names: Mapping[str, object] |
     for node in operations:
         _saved(node)
     seeds = {loss.node: _seed(loss, gradient)}
-    walked = backward(seeds, before)
-    right = None if backward is Backward and not before else Backward(seeds)
     told = {"key": "", "title": "", "story": "", **told}
-    return {**told, **_Story(anatomy, seeds, walked, right).told()}
+    with np.errstate(all="ignore"):  # NaN and infinities are shown, not warned about
+        walked = backward(seeds, before)
+        right = None if backward is Backward and not before else Backward(seeds)
+        return {**told, **_Story(anatomy, seeds, walked, right).told()}
 
 
 def _seed(loss, gradient):
@@ -132,6 +134,7 @@ class _Story:
         differs = right is not None and not _same(right, visit.g)
         return {
             "box": self.ids[node], "g": told(visit.g), "hooked": visit.hooked,
+            "grad": told(visit.g.conj()) if node.op is None and np.iscomplexobj(visit.g) else None,
             "right": told(right) if differs else None,
             "arrivals": [{"from": None if a.product is None else self.ids[a.product.node],
                           "input": None if a.product is None else a.product.index,
@@ -147,19 +150,28 @@ class _Story:
         text = _rule_text(node, product.index)
         values = dict(zip(text.parameters, (visit.g, *node.values))) if text else {}
         small = all(np.size(v) <= 4 for v in values.values())
+        numbers = substituted(text, values) if text and small else None
         entries = np.size(node.values[0]) * np.size(node.values[product.index + 1])
         return {
             "input": product.index, "to": self.ids[product.to],
             "rule": None if text is None else {
                 "text": text.text, "expression": text.is_expression, "file": text.file.name, "line": text.line,
                 "names": [name for name in text.parameters if name in values]},
-            "numbers": substituted(text, values) if text and small else None,
+            "numbers": numbers if numbers and len(numbers) <= LONG else None,
             "raw": told(product.raw) if product.summed else None, "summed": list(product.summed),
             "sent": told(product.sent),
+            "departs": self.right is not None and not self._as_in_the_table(visit, product),
+            "misfit": np.shape(product.sent) != np.shape(node.values[product.index + 1]),
             "jacobian": {"entries": entries, "bytes": entries * np.asarray(node.values[0]).itemsize,
                          "rows": int(np.size(node.values[0])), "columns": int(np.size(node.values[product.index + 1])),
-                         "values": told(jacobian(node, product.index), JACOBIAN) if 1 < entries <= JACOBIAN else None},
+                         "values": told(jacobian(node, product.index), JACOBIAN) if 0 < entries <= JACOBIAN else None},
         }
+
+    @staticmethod
+    def _as_in_the_table(visit, product):
+        node = product.node
+        rule = Backward.rule(None, node, product.index)
+        return _same(np.asarray(rule(visit.g, *node.values, **node.static)), product.raw)
 
     # ---- where the boxes stand ----
     def _views(self, boxes):
@@ -205,8 +217,8 @@ class _Story:
                     edges[a, b] = None
         for box in replaced - {box for edge in edges for box in edge}:
             del homes[box]
-        sizes = {box: _size([self.anatomy.calls[box[1]].title, ""] if box[0] == "call" else label(boxes[box[1]]))
-                 for box in homes}
+        sizes = {box: _size([self.anatomy.calls[box[1]].title, ""], True) if box[0] == "call"
+                 else _size(label(boxes[box[1]]), boxes[box[1]]["kind"] != "constant") for box in homes}
         frames: dict = {}
         for box, home in homes.items():
             for c in home.around if home else ():
@@ -219,7 +231,7 @@ class _Story:
 def label(box: dict) -> list[str]:
     """The two lines of a box on the page: what it is, and its value or shape."""
     name, op = box["name"], box["op"]
-    head = f"{name} = {op}" if name and op else name or op or "constant"
+    head = f"{name} = {op}" if name and op else name or op or ("constant" if box["kind"] == "constant" else "leaf")
     value = box["value"]
     if value is None:
         return [head, ""]
@@ -228,9 +240,11 @@ def label(box: dict) -> list[str]:
             else str(value["numbers"]) if single else "×".join(map(str, value["shape"])) or "1"]
 
 
-def _size(lines):
+def _size(lines, has_gradient):
+    """(width, height) in pixels of a box; one with a gradient has a third line for it."""
     wide = lambda text: sum(2 if ord(c) > 0x1100 else 1 for c in text)
-    return (min(260.0, max(64.0, CHARACTER * max(map(wide, lines)) + 20)), 2 * LINE + 10.0)
+    return (min(260.0, max(104.0 if has_gradient else 64.0, CHARACTER * max(map(wide, lines)) + 20)),
+            (3 if has_gradient else 2) * LINE + 10.0)
 
 
 def _rule_text(node, index):
@@ -248,9 +262,9 @@ def told(value, numbers: int = NUMBERS) -> dict:
     array = np.asarray(value)
     found = {"shape": list(array.shape), "dtype": array.dtype.name}
     if array.dtype.kind == "c":
-        found["note"] = "complex"
+        found["note"], found["norm"] = "complex", np.linalg.norm(array.ravel())
         if array.size <= numbers:
-            found["numbers"] = [str(z) for z in array.ravel()] if array.ndim else str(array.item())
+            found["numbers"] = np.array([str(z) for z in array.ravel()], object).reshape(array.shape).tolist()
             return found
         array = np.abs(array)
     if array.dtype.kind == "b":

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..race import DIVERGED, Run, groups, series_to_csv, to_csv
-from .theatre import DARK, LIGHT, MARKERS, _axes, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT, MARKERS
 
 __all__ = ["gradients", "losses", "write"]
 
@@ -56,7 +56,7 @@ def gradients(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fa
 def _draw(runs, path, dark, ylabel, value, target):
     theme, several = DARK if dark else LIGHT, groups(runs)
     labels = [group[0].label for group in several]
-    figure = _themed(12, 4.6, theme, labels)
+    figure = style.figure(12, 4.6, theme, labels)
     first, starts = None, [value(run, run.history[0]) for run in runs]
     top = max([1e2 * y for y in starts if math.isfinite(y) and y > 0], default=math.inf)
     ends = [value(run, run.history[-1]) for run in runs]  # whoever found the least ends at 0, which is no reason to
@@ -89,7 +89,7 @@ def _draw(runs, path, dark, ylabel, value, target):
             axes.axhline(target, color=theme.faint, linewidth=1, linestyle=":", zorder=0)
             axes.annotate(f"{target:g}", (0.01, target), xycoords=("axes fraction", "data"), xytext=(0, 2),
                           textcoords="offset points", fontsize=8, color=theme.ink)
-        _axes(axes, theme, title)
+        style.axes(axes, theme, title)
         axes.tick_params(labelleft=k == 0)
     first.set_ylabel(ylabel, color=theme.ink)
     seeds = len({run.problem.seed for run in runs})
@@ -103,7 +103,7 @@ def _draw(runs, path, dark, ylabel, value, target):
     for text in (*legend.get_texts(), legend.get_title()):
         text.set_color(theme.ink)
         text.set_fontsize(9)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _look(i, second_order, theme):

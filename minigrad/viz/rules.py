@@ -6,7 +6,7 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph import Each, Op
 
-__all__ = ["RuleText", "rule_texts", "substituted"]
+__all__ = ["RuleText", "rule_text", "rule_texts", "substituted"]
 
 
 class RuleText(NamedTuple):
@@ -46,6 +46,14 @@ def rule_texts(op: Op) -> list[RuleText | None]:
         found.append(_text(rule, before.setdefault(at, 0)))
         before[at] += 1
     return found
+
+
+def rule_text(op: Op, index: int, used: Callable | None = None) -> RuleText | None:
+    """The rule for one input. used: the function that was called, if that may be another than the table's."""
+    texts, each = rule_texts(op), type(op.rules) is Each
+    if used is None or each or used is op.rules[index]:
+        return texts[0 if each else index]
+    return _text(inspect.unwrap(used), 0)
 
 
 @functools.cache

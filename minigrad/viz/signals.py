@@ -29,8 +29,8 @@ from ..nn.reparametrize import Parametrization
 from ..tensor import Tensor
 from ..train import History
 from ..tree import leaves
-from .theatre import DARK, LIGHT, LINES, _axes, _bare, _themed
-from .training import _write
+from . import style
+from .style import DARK, LIGHT, LINES
 
 __all__ = ["LIMITS", "Recorder", "Row", "Series", "dead_units", "gradient_norms", "histograms", "ratios"]
 
@@ -448,7 +448,7 @@ def histograms(recorder: Recorder, path: str | os.PathLike[str], what: str = "ac
     shown = _some(list(series.items()), PANELS)
     columns = min(len(shown), 4 if len(shown) > 3 else 3)
     rows = math.ceil(len(shown) / columns)
-    figure = _themed(max(2.9 * columns + 0.3, 5.2), 2.75 * rows + 0.75, theme)
+    figure = style.figure(max(2.9 * columns + 0.3, 5.2), 2.75 * rows + 0.75, theme)
     for i, (name, one) in enumerate(shown):
         axes = figure.add_subplot(rows, columns, i + 1)
         _over_steps(axes, one, prefix, theme)
@@ -458,7 +458,7 @@ def histograms(recorder: Recorder, path: str | os.PathLike[str], what: str = "ac
     figure.supxlabel("height: the square root of the count", fontsize=8, color=theme.ink)
     left_out = f" ({len(shown)} of {len(series)})" if len(shown) < len(series) else ""
     figure.suptitle(f"{title}{left_out}, from the first step, behind, to the last", fontsize=12, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _chosen(recorder, function, series, names, useful=lambda s: True):
@@ -505,7 +505,7 @@ def _over_steps(axes, series, prefix, theme):
         colour = early + (late - early) * (0.15 + 0.85 * share)
         axes.stairs(top, edges, baseline=place, fill=True, color=colour, linewidth=0, zorder=place + 1)
         axes.stairs(top, edges, baseline=None, color=theme.paper, linewidth=0.8, zorder=place + 1.1)
-    _bare(axes, theme)
+    style.bare(axes, theme)
     axes.set_xlim(low, high)
     axes.set_ylim(len(rows) - 0.7, -2.6)
     marks = _some(list(range(len(rows))), 5)
@@ -576,9 +576,9 @@ def _curves(path, lines, dark, title, nothing, rule=False):
         raise ValueError(f"{title}: {nothing}")
     theme, shown = DARK if dark else LIGHT, _some(list(lines.items()), CURVES)
     height = max(4.2, 0.21 * len(shown) + 1.3)
-    figure = _themed(8.4, height, theme)
+    figure = style.figure(8.4, height, theme)
     axes = figure.add_subplot()
-    _axes(axes, theme, "step")
+    style.axes(axes, theme, "step")
     axes.set_yscale("log")
     ends = []
     for (name, (steps, values)), (colour, line) in zip(shown, _looks(len(shown), theme)):
@@ -599,7 +599,7 @@ def _curves(path, lines, dark, title, nothing, rule=False):
     _named_ends(axes, ends, theme, height - 1.1)
     left_out = f" ({len(shown)} of {len(lines)})" if len(shown) < len(lines) else ""
     figure.suptitle(title + left_out, fontsize=12, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _step_ticks(axes, first, last):
@@ -672,7 +672,7 @@ def dead_units(recorder: Recorder, path: str | os.PathLike[str], dark: bool = Fa
     stuck = {name: recorder.stuck_units(name) for name in series}
     words = list(dict.fromkeys("dead" if s.kind == "rectified" else "saturated" for s in series.values()))
     above = 2.6 + 0.12 * len(series)
-    figure = _themed(8.4, above + 1.25 * len(series) + 0.6, theme)
+    figure = style.figure(8.4, above + 1.25 * len(series) + 0.6, theme)
     grid = figure.add_gridspec(1 + len(series), 1, height_ratios=[above, *[1.25] * len(series)])
     _shares(figure.add_subplot(grid[0]), series, stuck, theme, above - 0.8)
     for i, (name, one) in enumerate(series.items()):
@@ -685,12 +685,12 @@ def dead_units(recorder: Recorder, path: str | os.PathLike[str], dark: bool = Fa
                             color=theme.ink, fontsize=9)
     figure.suptitle(f"{' and '.join(words).capitalize()} units, over the last {recorder._records()} records",
                     fontsize=12, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def _shares(axes, series, stuck, theme, height):
     from matplotlib.ticker import PercentFormatter
-    _axes(axes, theme, "step")
+    style.axes(axes, theme, "step")
     ends = []
     for (name, one), (colour, line) in zip(series.items(), _looks(len(series), theme)):
         share = stuck[name].mean(axis=1)
@@ -711,7 +711,7 @@ def _strip(axes, series, stuck, theme):
     share = np.nan_to_num(series["stuck"])[:, :, None]
     image = np.array(to_rgb(theme.paper)) * (1 - share) + np.array(to_rgb(theme.faint)) * share
     image[stuck] = to_rgb(theme.colours[1])
-    _bare(axes, theme)
+    style.bare(axes, theme)
     axes.imshow(image, aspect="auto", interpolation="nearest" if stuck.shape[1] <= 1000 else "auto")
     marks = _some(list(range(len(stuck))), 3)
     axes.set_yticks(marks, [f"{series.steps[m]:,}" for m in marks])

@@ -25,10 +25,11 @@ from ..optim import classical
 from ..race import RATES, optimizers
 from ..random import seeded
 from ..tensor import Parameter
+from . import style
 from .functions import Function
-from .training import MissingExtra, _figure, _write
+from .style import DARK, LIGHT, LINES, MARKERS, MissingExtra
 
-__all__ = ["RATES", "Run", "Theme", "animation", "descend", "gallery", "losses", "notes", "paths", "race", "rates",
+__all__ = ["RATES", "Run", "animation", "descend", "gallery", "losses", "notes", "paths", "race", "rates",
            "sensitivity", "table", "to_csv", "tuned", "write"]
 
 FAR = 1e6  # a path that leads further out is over
@@ -36,23 +37,6 @@ DOTS = 40  # steps that are marked on a path
 LEFT, FELL, BOTTOMLESS, NAN = "left bounds", "fell out of bounds", "line search without a bottom", "NaN"
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a picture: paths in those of Okabe & Ito that stand out from the paper, the function in grey."""
-
-    paper: str
-    ink: str
-    faint: str
-    low: str
-    high: str
-    colours: tuple[str, ...]
-
-
-LIGHT = Theme("#FFFFFF", "#222222", "#999999", "#FFFFFF", "#CFCFCF",
-              ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"))
-DARK = Theme("#15181B", "#E8E8E8", "#7C838A", "#15181B", "#454B51",
-             ("#56B4E9", "#E69F00", "#20C997", "#CC79A7", "#F0E442", "#FF7F50", "#FFFFFF"))
-MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")
 APART = 28  # runs that colour and line tell apart; beyond, only the marker does
 
 
@@ -291,8 +275,8 @@ def paths(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False)
     figure, axes = _stage(runs, theme)
     for i, run in enumerate(runs):
         _path(axes, run, i, theme)
-    _legend(figure, axes, theme)
-    return _write(figure, path)
+    style.legend(figure, axes, theme)
+    return style.write(figure, path)
 
 
 def gallery(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
@@ -301,7 +285,7 @@ def gallery(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fals
     columns = min(len(runs), 4 if len(runs) > 6 or len(runs) == 4 else 3)
     rows = math.ceil(len(runs) / columns)
     width, height = _shape(function)
-    figure = _themed(3.3 * columns * max(width, 0.75), (3.3 * height + 0.35) * rows + 0.5, theme)
+    figure = style.figure(3.3 * columns * max(width, 0.75), (3.3 * height + 0.35) * rows + 0.5, theme)
     for i, run in enumerate(runs):
         axes = figure.add_subplot(rows, columns, i + 1)
         _contours(axes, function, theme)
@@ -311,13 +295,13 @@ def gallery(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fals
         axes.tick_params(labelsize=7)
     figure.suptitle(f"{function.name}: {function.formula}, loss after {_steps(runs)} steps"
                     + " or at the last point" * any(run.ended for run in runs), fontsize=11, color=theme.ink)
-    return _write(figure, path)
+    return style.write(figure, path)
 
 
 def losses(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False) -> Path:
     """The loss (above its lowest value) against steps and against gradient evaluations."""
     theme, function = DARK if dark else LIGHT, runs[0].function
-    figure = _themed(10, 4.4, theme, [run.label for run in runs])
+    figure = style.figure(10, 4.4, theme, [run.label for run in runs])
     for k, (title, xs) in enumerate((("step", [np.arange(len(r.losses)) for r in runs]),
                                      ("gradient evaluations", [r.evaluations for r in runs]))):
         axes = figure.add_subplot(1, 2, k + 1)
@@ -327,11 +311,11 @@ def losses(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False
         if k and max(ends) > 4 * min(ends):
             axes.set_xscale("symlog", linthresh=1, linscale=0.3)  # log, and 0 is on it
         axes.margins(x=0.02)
-        _axes(axes, theme, title)
+        style.axes(axes, theme, title)
         _scale(axes, function, runs)
     figure.suptitle(f"{function.name}: {_what(function).rstrip(',')}", fontsize=11, color=theme.ink)
-    _legend(figure, axes, theme)
-    return _write(figure, path)
+    style.legend(figure, axes, theme)
+    return style.write(figure, path)
 
 
 def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
@@ -344,7 +328,7 @@ def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
     theme, function = DARK if dark else LIGHT, runs[0].function
     endless = math.isinf(function.lowest)
     floor = function(*_grid(function)).min() if endless else 0
-    figure = _themed(7.4, 4.6, theme, [run.name for run in runs])
+    figure = style.figure(7.4, 4.6, theme, [run.name for run in runs])
     axes = figure.add_subplot()
     axes.set_xscale("log")
     rings, shown = [], [*grid, *(run.settings["lr"] for run in runs if run.settings.get("lr"))]
@@ -357,7 +341,7 @@ def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
         axes.plot(xs, last, label=run.name, **look)
         if mine:
             rings.append((mine, last[xs.index(mine)], look["color"]))
-    _axes(axes, theme, "learning rate (ring: the one in the other pictures)")
+    style.axes(axes, theme, "learning rate (ring: the one in the other pictures)")
     _scale(axes, function, runs)
     top = axes.get_ylim()[1]
     for x, y, colour in rings:  # at the upper edge where the run left all bounds
@@ -365,8 +349,8 @@ def rates(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False,
                   markeredgewidth=1.5, markeredgecolor=colour, clip_on=False)
     cut = f", at least {floor:.4g}, the lowest in the window" if endless else ""
     figure.suptitle(f"{function.name}: {_what(function)} after {_steps(runs)} steps{cut}", fontsize=11, color=theme.ink)
-    _legend(figure, axes, theme)
-    return _write(figure, path)
+    style.legend(figure, axes, theme)
+    return style.write(figure, path)
 
 
 def animation(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = False, frames: int = 60) -> Path:
@@ -383,7 +367,7 @@ def animation(runs: Sequence[Run], path: str | os.PathLike[str], dark: bool = Fa
     lines = [_path(axes, run, i, theme) for i, run in enumerate(runs)]
     last = max(len(run.points) for run in runs) - 1
     counter = axes.set_xlabel(f"step {last}", loc="right", color=theme.ink)  # below the axes, where no path is
-    _legend(figure, axes, theme)
+    style.legend(figure, axes, theme)
     canvas.draw()  # the layout
     picture = lambda: image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     palette = image.new("P", (1, 1))
@@ -423,13 +407,6 @@ def _palette(theme):
     return (255 * np.concatenate(ramps)).round().astype(int).ravel().tolist()
 
 
-def _themed(width, height, theme, labels=()):
-    """A figure, higher by the rows of its legend."""
-    figure = _figure(width, height + 0.19 * math.ceil(len(labels) / _columns(width, labels)))
-    figure.set_facecolor(theme.paper)
-    return figure
-
-
 def _shape(function):
     """Width and height of a panel, at most 1 each: the window's own where that is neither flat nor thin."""
     (left, right), (bottom, top) = function.window
@@ -442,7 +419,7 @@ def _stage(runs, theme):
     function = runs[0].function
     width, height = _shape(function)
     width = 6.4 * max(width, 0.8)
-    figure = _themed(width, 6 * height + 0.8, theme, [run.label for run in runs])
+    figure = style.figure(width, 6 * height + 0.8, theme, [run.label for run in runs])
     axes = figure.add_subplot()
     _contours(axes, function, theme)
     axes.set_title(f"{function.name}: {function.formula}\n{function.why}", fontsize=10, color=theme.ink, loc="left")
@@ -472,7 +449,7 @@ def _contours(axes, function, theme):
         axes.plot(*at, marker="*", markersize=13, color=theme.paper, markeredgecolor=theme.ink, linestyle="", zorder=5)
     axes.plot(*function.start, "o", markersize=10, markerfacecolor="none", markeredgecolor=theme.ink,
               markeredgewidth=1.2, zorder=5)
-    _bare(axes, theme)
+    style.bare(axes, theme)
 
 
 def _look(i, theme):
@@ -492,20 +469,6 @@ def _path(axes, run, i, theme):
     head, = axes.plot(*run.points[-1:].T, linestyle="", marker=look["marker"], markersize=8, color=look["color"],
                       markeredgecolor=theme.paper, markeredgewidth=1.0, zorder=6)
     return line, head
-
-
-def _bare(axes, theme):
-    axes.set_facecolor(theme.paper)
-    axes.tick_params(colors=theme.ink, which="both", labelsize=8)
-    axes.spines[:].set_color(theme.faint)
-
-
-def _axes(axes, theme, title):
-    _bare(axes, theme)
-    axes.set_xlabel(title, color=theme.ink)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=theme.high, linewidth=0.6, alpha=0.6)
-    axes.set_axisbelow(True)
 
 
 def _floored(gaps):
@@ -532,16 +495,3 @@ def _what(function):
 
 def _steps(runs):
     return max(run.steps for run in runs)
-
-
-def _columns(width, labels):
-    """How many of the legend fit into so many inches, in its font."""
-    return max(1, min(len(labels), 4, int(width / (0.6 + 0.068 * max(map(len, labels), default=0)))))
-
-
-def _legend(figure, axes, theme):
-    handles, labels = axes.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=_columns(figure.get_figwidth(), labels),
-                           fontsize=9, frameon=False, handlelength=2.4, columnspacing=1.5)
-    for text in legend.get_texts():
-        text.set_color(theme.ink)

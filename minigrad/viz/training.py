@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from collections.abc import Sequence
@@ -10,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint import replacing
 from ..train import History
+from . import style
+from .style import DARK, LIGHT, MissingExtra
 
 __all__ = ["MissingExtra", "confusion_matrix", "curves", "wrongest"]
 
-TRAINING, VALIDATION, INK, FAINT = "#0072B2", "#D55E00", "#222222", "#888888"  # of Okabe & Ito's palette, and greys
-
-
-class MissingExtra(ImportError):
-    """A package that minigrad needs for this alone is not installed; the message says how to install it."""
-
 
 def curves(history: History, path: str | os.PathLike[str], labels: Sequence[str] = ("training", "validation"),
-           title: str = "") -> Path:
+           title: str = "", dark: bool = False) -> Path:
     """Loss and accuracy over the epochs, in one picture; its format is the path's suffix. Returns the path.
 
     labels: what the two curves are called. The ring marks the best epoch (`History.best`). Raises ValueError for an
@@ -33,11 +27,12 @@ def curves(history: History, path: str | os.PathLike[str], labels: Sequence[str]
         raise ValueError("curves: the history is empty: no epoch was finished")
     panels = [("loss", "loss", "val_loss"), ("accuracy", "accuracy", "val_accuracy")]
     panels = [p for p in panels if any(v is not None for v in history[p[1]] + history[p[2]])]
-    figure = _figure(4.6 * len(panels) + 0.6, 3.6)
+    theme = DARK if dark else LIGHT
+    figure = style.figure(4.6 * len(panels) + 0.6, 3.6, theme)
     for i, (name, *columns) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), i + 1)
         ends = []
-        for column, label, colour in zip(columns, labels, (TRAINING, VALIDATION)):
+        for column, label, colour in zip(columns, labels, theme.colours):
             points = [(r.epoch, getattr(r, column)) for r in history if getattr(r, column) is not None]
             if points:
                 axes.plot(*zip(*points), color=colour, linewidth=2, marker="o", markersize=4)
@@ -46,19 +41,20 @@ def curves(history: History, path: str | os.PathLike[str], labels: Sequence[str]
                     best = history.best
                     axes.plot([best.epoch], [getattr(best, column)], "o", markersize=11, markerfacecolor="none",
                               markeredgecolor=colour, clip_on=False)
-        _style(axes, name, history)
+        _panel(axes, name, history, theme)
         _label_ends(axes, ends)
-    figure.suptitle(title, fontsize=12, color=INK)
-    return _write(figure, path)
+    figure.suptitle(title, fontsize=12, color=theme.ink)
+    return style.write(figure, path)
 
 
-def _style(axes, name, history):
+def _panel(axes, name, history, theme):
     from matplotlib.ticker import MaxNLocator, PercentFormatter
-    axes.set_title(name, loc="left", fontsize=11, color=INK)
-    axes.set_xlabel("epoch (ring: the best)" if len(history) > 1 else "epoch", color=INK)
+    style.bare(axes, theme)
+    axes.set_title(name, loc="left", fontsize=11, color=theme.ink)
+    axes.set_xlabel("epoch (ring: the best)" if len(history) > 1 else "epoch", color=theme.ink)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axes.grid(axis="y", color=theme.high, linewidth=0.8)
     axes.set_axisbelow(True)
     first, last = history[0].epoch, history[-1].epoch
     margin = max(0.06 * (last - first), 0.1)
@@ -87,7 +83,8 @@ def _label_ends(axes, ends):
                       textcoords="offset points", va="center", color=colour, fontsize=9.5, annotation_clip=False)
 
 
-def confusion_matrix(counts, classes: Sequence[str] | None, path: str | os.PathLike[str], title: str = "") -> Path:
+def confusion_matrix(counts, classes: Sequence[str] | None, path: str | os.PathLike[str], title: str = "",
+                     dark: bool = False) -> Path:
     """The counts of `metrics.confusion_matrix` as coloured cells: rows the truth, columns what was said.
 
     The colour is the share of the row, spread so that rare mistakes show; up to 20 classes, the counts are written in.
@@ -100,32 +97,39 @@ def confusion_matrix(counts, classes: Sequence[str] | None, path: str | os.PathL
         raise ValueError(f"confusion_matrix: counts {counts.shape} must be (C, C), for {len(classes)} classes")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(4.2, 0.52 * n + 1.2), 12)
-    figure = _figure(side + 0.3, side)
+    theme = DARK if dark else LIGHT
+    figure = style.figure(side + 0.3, side, theme)
     axes = figure.add_subplot()
+    style.bare(axes, theme)
     shade = share ** 0.35
-    axes.imshow(shade, cmap="Blues", vmin=0, vmax=1.05)
+    axes.imshow(shade, cmap=_shades(theme), vmin=0, vmax=1)
     axes.set_xticks(range(n), classes, rotation=90 if max(map(len, classes)) > 3 else 0)
     axes.set_yticks(range(n), classes)
     axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.grid(which="minor", color=theme.paper, linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("said", color=INK)
-    axes.set_ylabel("truth", color=INK)
+    axes.set_xlabel("said", color=theme.ink)
+    axes.set_ylabel("truth", color=theme.ink)
     if n <= 20:
         for row, column in np.argwhere(counts):
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center",
                       fontsize=8 if counts.max() > 999 else 9, fontweight="bold" if row == column else "normal",
-                      color="white" if shade[row, column] > 0.6 else INK)
+                      color=theme.paper if shade[row, column] > 0.6 else theme.ink)
     total = counts.sum()
     right = f"{np.trace(counts):,} of {total:,} right ({np.trace(counts) / max(total, 1):.2%})"
-    axes.set_title(f"{title}: {right}" if title else right, fontsize=11, color=INK, pad=10)
-    return _write(figure, path)
+    axes.set_title(f"{title}: {right}" if title else right, fontsize=11, color=theme.ink, pad=10)
+    return style.write(figure, path)
+
+
+def _shades(theme):
+    from matplotlib.colors import LinearSegmentedColormap
+    return LinearSegmentedColormap.from_list("shades", [theme.low, theme.colours[0]])
 
 
 def wrongest(images, truth, predicted, probability, path: str | os.PathLike[str],
-             classes: Sequence[str] | None = None, count: int = 25, title: str = "") -> Path:
+             classes: Sequence[str] | None = None, count: int = 25, title: str = "", dark: bool = False) -> Path:
     """The mistakes made with the most confidence, the most confident first: "truth 4, said 9 (98%)".
 
     images: (N, H, W), (N, 1, H, W) or (N, 3, H, W). truth, predicted: labels (N,). probability: of what was predicted
@@ -145,40 +149,23 @@ def wrongest(images, truth, predicted, probability, path: str | os.PathLike[str]
     say = str if classes is None else lambda label: classes[label]
     columns = min(5, max(len(chosen), 1))
     rows = max(math.ceil(len(chosen) / columns), 1)
-    figure = _figure(max(1.75 * columns, 4.5), 1.85 * rows + 0.5)
+    theme = DARK if dark else LIGHT
+    figure = style.figure(max(1.75 * columns, 4.5), 1.85 * rows + 0.5, theme)
     for i, k in enumerate(chosen):
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(images[k], cmap="gray_r", vmin=0, vmax=max(float(images[k].max()), 1e-6))
         axes.set_title(f"truth {say(truth[k])}, said {say(predicted[k])} ({_percent(probability[k])})", fontsize=8.5,
-                       color=INK, pad=4)
+                       color=theme.ink, pad=4)
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.spines[:].set_color("#CCCCCC")
+        axes.spines[:].set_color(theme.high)
     if not len(chosen):
-        figure.text(0.5, 0.45, "no mistake", ha="center", va="center", fontsize=14, color=FAINT)
+        figure.text(0.5, 0.45, "no mistake", ha="center", va="center", fontsize=14, color=theme.faint)
     note = f"{len(wrong):,} of {len(truth):,} wrong" + (f", the {len(chosen)} most confident"
                                                       if len(wrong) > len(chosen) else "")
-    figure.suptitle(f"{title}: {note}" if title else note, fontsize=11, color=INK)
-    return _write(figure, path)
+    figure.suptitle(f"{title}: {note}" if title else note, fontsize=11, color=theme.ink)
+    return style.write(figure, path)
 
 
 def _percent(p):
     return f"{p:.0%}" if p < 0.995 else ">99%"
-
-
-def _figure(width, height):
-    try:
-        module = importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise MissingExtra('matplotlib is needed for pictures: pip install "minigrad[plot]"') from error
-    return module.Figure((width, height), layout="constrained", facecolor="white")
-
-
-def _write(figure, path):
-    path = Path(path)
-    kinds = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in kinds:
-        raise ValueError(f"{path}: a picture's name ends in .png, .svg or .pdf")
-    with replacing(path) as beside:
-        figure.savefig(beside, format=path.suffix[1:].lower(), dpi=150)
-    return path

@@ -6,7 +6,7 @@ message. Each thing that can be done wrong is one short method, which `broken` d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ class Product:
     """A vector-Jacobian product: the rule of input ``index`` of ``node``, from g to what is sent to that input.
 
     raw: what the rule gave; sent: the same without what broadcasting had added (summed: over which axes), in x's dtype.
+    rule: the function, which a faulty walk may have in place of the table's; `rules.rule_text` tells it.
     """
 
     node: Node
@@ -29,6 +30,7 @@ class Product:
     raw: np.ndarray
     sent: np.ndarray
     summed: tuple[int, ...] = ()
+    rule: Callable | None = None
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Backward:
                 if parent is None or not parent.requires_grad or rule is None:
                     continue
                 raw = np.asarray(rule(visit.g, *values, **node.static))
-                product = Product(node, i, parent, raw, *self.fit(raw, np.asarray(x), node))
+                product = Product(node, i, parent, raw, *self.fit(raw, np.asarray(x), node), rule)
                 visit.products.append(product)
                 arrival = Arrival(product, product.sent, lost=parent in visited)
                 if arrival.lost:
@@ -168,6 +170,9 @@ class Difference:
     kink: bool = False
 
 
+LARGE = 2000  # entries of a result that take as long to compute as to call the operation
+
+
 class _Replay:
     """The recorded graph computed again in double precision, with the value of one node moved."""
 
@@ -206,7 +211,7 @@ class _Replay:
         moved = {node: np.asarray(value)}
         for user in after:
             moved[user] = self._compute(user, moved)
-        self.ops += len(after)
+        self.ops += sum(1 + self.values[user].size / LARGE for user in after)
         return sum(float(np.sum(np.real(np.conj(g) * moved.get(root, self.values.get(root, 0)))))
                    for root, g in self.seeds.items())
 
@@ -235,8 +240,8 @@ def differences(seeds: Mapping[Node, np.ndarray], grads: Mapping[Node, np.ndarra
     """{node: `Difference`} for the nodes of ``grads`` with real values, leaves first; as many as the budget allows.
 
     A value with at most ``entries`` numbers is moved number by number, a larger one along one random direction. The
-    graph is computed again in float64 from its leaves. budget: how many operations may be computed. Where computing it
-    again gives other values (an operation that draws numbers inside), there is none.
+    graph is computed again in float64 from its leaves. budget: how many small operations may be computed. Where
+    computing it again gives other values (an operation that draws numbers inside), there is none.
     """
     with np.errstate(all="ignore"):
         replay = _Replay(seeds)
