@@ -24,6 +24,10 @@ graph::
     loss = functional.cross_entropy(model(batch), np.array([0, 1]))
     viz.save(viz.draw(loss, model), "graph")
 
+player::
+
+    viz.player(loss, "runs/player.html", model)
+
 compare::
 
     runs = theatre.race(functions.by_name("bowl"), ["sgd", "momentum", "adam"])
@@ -318,18 +322,20 @@ def _picture(name, size, dataset):
 
 
 # ---- graph ----
-def _graph(options) -> int:
+def _saved(name):
+    """What minigrad train wrote to the file of this name; None for the name of a model."""
     from . import checkpoint
+    return checkpoint.load(name) if Path(name).suffix in checkpoint.SUFFIXES else None
+
+
+def _graph(options) -> int:
     out = Path(options.out)
     format = out.suffix[1:] or "svg"
     if format not in ("dot", "svg", "png", "pdf"):
         raise ValueError(f"--out {out}: the picture's name ends in .svg, .png, .pdf or .dot")
-    if Path(options.model).suffix in checkpoint.SUFFIXES:
-        saved = checkpoint.load(options.model)
-        model, shape = saved.build(), saved.metadata.get("input_shape", [1, 28, 28])
-    else:
-        shape = (1, 28, 28)
-        model = _model(options.model, shape, 10)
+    saved = _saved(options.model)
+    shape = saved.metadata.get("input_shape", [1, 28, 28]) if saved else (1, 28, 28)
+    model = saved.build() if saved else _model(options.model, shape, 10)
     files = _draw(model, shape, out.with_suffix(""), Path(options.model).name, format, options.grad,
                   depth=options.depth, direction=options.direction, dark=options.dark)
     _say(f"wrote {' and '.join(map(str, files))}")
@@ -398,6 +404,28 @@ def _paths(options, names):
     return _written(folder, lambda: theatre.write(runs, folder, options.dark), viz.MissingExtra)
 
 
+# ---- player ----
+def _player(options) -> int:
+    from . import data, functional, viz
+    from .random import manual_seed
+    from .tensor import Tensor
+    manual_seed(0)
+    saved = _saved(options.model)
+    test = data.load(options.data or (saved and saved.metadata.get("data")) or "auto", train=False)
+    model = saved.build() if saved else _model(options.model, test.x.shape[1:], len(test.classes))
+    shape = saved.metadata.get("input_shape", test.x.shape[1:]) if saved else test.x.shape[1:]
+    if tuple(shape) != test.x.shape[1:]:
+        raise ValueError(f"{options.model} takes images of shape {tuple(shape)}, but those of {test.name} are "
+                         f"{test.x.shape[1:]}: choose others with --data")
+    images, labels = test[np.arange(min(options.images, len(test)))]
+    loss = functional.cross_entropy(model(Tensor(images, name="images")), labels)
+    title = f"{Path(options.model).name}, {len(labels)} of {test.name}"
+    page = viz.player(loss, options.out, model, {"labels": labels, "loss": loss}, title=title,
+                      language=options.language)
+    _say(f"wrote {page}, {page.stat().st_size / 1000:,.0f} kB: open it in a browser, it needs nothing else")
+    return 0
+
+
 # ---- theatre ----
 def _theatre(options) -> int:
     from .viz import stage
@@ -431,6 +459,7 @@ def _parser():
   minigrad graph --model cnn --out cnn.svg
   minigrad compare --function rosenbrock --optimizers sgd:0.001,adam,conjugate-gradient --steps 200
   minigrad compare --data digits --model mlp --optimizers adam,lbfgs,newton-cg --seeds 3
+  minigrad player cnn --out cnn.html
   minigrad theatre --function rosenbrock --out rosenbrock.html
   minigrad gallery --out gallery.html
 
@@ -479,6 +508,14 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
     add("--direction", type=str.upper, choices=("TB", "LR", "BT", "RL"), default="TB",
         help="default: TB, top to bottom")
     add("--dark", action="store_true", help="light on dark")
+    add = _command(commands, "player", _player, "write a page that walks through a backward pass, node by node")
+    add("model", nargs="?", default="mlp", metavar="MODEL",
+        help="mlp, cnn, lenet5, resnet, or a file that minigrad train wrote; default: mlp")
+    add("--data", choices=("auto", "mnist", "digits"),
+        help="whose first test images it is shown; default: those it was trained on, else MNIST if it is here")
+    add("--images", type=_count, default=2, metavar="N", help="default: 2")
+    add("--out", default="runs/player.html", metavar="FILE", help="default: runs/player.html")
+    add("--language", choices=("en", "ko"), default="en", help="it begins in; the page can change it; default: en")
     about = "race optimizers: over a function of two variables, or, with --data, on a network, full batch"
     add = _command(commands, "compare", _compare, about)
     add("--function", metavar="NAME",

@@ -14,6 +14,17 @@ import numpy as np
 _OURS = tuple(str(Path(module).parent) + os.sep for module in (__file__, np.__file__)) + (contextlib.__file__,)
 
 
+class _Files(dict):
+    """{file: whether it is ours or NumPy's}, found out once."""
+
+    def __missing__(self, file):
+        self[file] = file.startswith(_OURS)
+        return self[file]
+
+
+_ours = _Files()
+
+
 class Line(NamedTuple):
     """A line of source, and the columns [start, end) in its text of the expression (None before Python 3.11)."""
 
@@ -34,7 +45,7 @@ def here(depth: int = 2, frame_of=sys._getframe):
     A frame would keep its variables alive: code and offset do not.
     """
     frame = frame_of(depth)
-    while (code := frame.f_code).co_filename.startswith(_OURS):
+    while _ours[(code := frame.f_code).co_filename]:
         frame = frame.f_back
         if frame is None:
             return None

@@ -3,7 +3,8 @@
 from . import boundary, filters, landscape, signals
 from .explain import explain
 from .graph import draw, save
+from .player import player
 from .training import MissingExtra, confusion_matrix, curves, wrongest
 
-__all__ = ["MissingExtra", "boundary", "confusion_matrix", "curves", "draw", "explain", "filters", "landscape",
+__all__ = ["MissingExtra", "boundary", "confusion_matrix", "curves", "draw", "explain", "filters", "landscape", "player",
            "save", "signals", "wrongest"]

@@ -21,7 +21,7 @@ import numpy as np
 from .. import naming
 from ..graph import Node, outputs_first
 from ..tensor import Tensor
-from . import player
+from .player import run, write
 from .explain import Explanation, _padded, _wide, explain
 from .page import LANGUAGES
 from .walk import Backward
@@ -246,7 +246,7 @@ class Case:
                         "story": self.story(code) if faulty else f"{WORDS[code]['mend']} {self.texts[code][4]}",
                         "code": self.wrong if faulty else self.right} for code in LANGUAGES}
         curves = {"right": _trained(Backward, STEPS, 0, False).losses, "wrong": self.train().losses}
-        return player.run(loss, names=names, before=before if faulty and self.keep else None,
+        return run(loss, names=names, before=before if faulty and self.keep else None,
                           backward=self.backward if faulty else Backward,
                           key=f"{self.key}-{'wrong' if faulty else 'right'}", **texts[_known(language)], texts=texts,
                           faulty=faulty, curves=curves)
@@ -438,4 +438,4 @@ def gallery(path: str | os.PathLike[str], language: str = "en") -> Path:
     """Write one page with all cases, each wrong and right, to be played step by step; return its path."""
     title = f"minigrad: {WORDS[_known(language)]['gallery']}"
     runs = [case.run(faulty, language) for case in CASES for faulty in (True, False)]
-    return player.write(runs, path, title, language)
+    return write(runs, path, title, language)

@@ -29,7 +29,7 @@ texts({
     leaf_end: "Here the way ends: this is {name}.grad.",
     conjugate: "Complex values: on the way the conjugate of .grad is carried. In .grad stands:", goes: "2 · What it sends on",
     goes_none: "Nothing is sent on: no input wants a gradient.", to: "to {name}", rule: "rule", table: "derivative table, {file}:{line}",
-    numbers: "with numbers", message: "message", chain_words: "upstream × local derivative ∂{y}/∂{x}", means: "where", g_is: "what arrived",
+    numbers: "with numbers", message: "message", chain_words: "upstream × local ∂{y}/∂{x}", means: "where", g_is: "what arrived",
     y_is: "this output", function_source: "The rule is a function of several lines",
     departs: "This walk did not use the table's rule: what it sends is not what the rule gives.",
     misfit: "The gradient has shape {got}, its value has shape {wanted}: broadcasting was not undone.", broadcast: "un-broadcast",
@@ -396,7 +396,8 @@ function broadcastRows(product) {
   const axes = say(summed.length === 1 ? "axis" : "axes", {n: summed.join(", ")});
   const text = sentence("summed", {raw: shapeOf(raw.shape), axes, shape: shapeOf(sent.shape), n: times, sent: shapeOf(sent.shape)}, "name",
     () => refer(product.to));
-  return [["broadcast", el("div", {}, text, el("details", {open: sizeOf(raw) <= 16}, el("summary", {}, shapeOf(raw.shape)), valueOf(raw)))]];
+  const whole = el("details", {open: sizeOf(raw) <= 16}, el("summary", {}, shapeOf(raw.shape)), valueOf(raw));
+  return [["broadcast", el("div", {}, text, whole)]];
 }
 const sizeOf = v => v.shape.reduce((a, b) => a * b, 1);
 function chainRows(visit, product) {
@@ -498,7 +499,7 @@ function drawDetail() {
 function question(step) {
   const visit = visitAt(step), asked = visit.products.filter(product => !product.sent.note);
   if (!asked.length) return null;
-  const product = asked[step % asked.length], size = sizeOf(product.sent), key = `${state.run}/${step}`, name = nameOf(product.to);
+  const product = asked[step % asked.length], size = sizeOf(product.sent), key = `${state.run}/${step}`, name = uniqueName(product);
   const common = {key, visit, product, name};
   if (product.sent.numbers !== undefined && size === 1) return {...common, kind: "number", entry: 0, answer: flat(product.sent)[0]};
   if (product.sent.numbers !== undefined && size <= 16 && isSmall(visit)) return {...common, kind: "entry", ...chosen(product.sent, step)};
@@ -506,6 +507,10 @@ function question(step) {
   if (product.rule?.expression && wrong.length > 1 && step % 2) return {...common, kind: "rule", answer: product.rule.text,
     choices: shuffled([product.rule.text, ...wrong.slice(0, 2)], step)};
   return {...common, kind: "shape", answer: product.sent.shape};
+}
+function uniqueName(product) {
+  const name = nameOf(product.to), alike = visitAt(state.step)?.products.filter(other => nameOf(other.to) === name).length > 1;
+  return alike ? `${name} (${say("input", {i: product.input + 1})})` : name;
 }
 const isSmall = visit => [visit.g, ...box(visit.box).inputs.map(id => box(id).value)].every(v => v && v.numbers !== undefined);
 function chosen(v, step) {
