@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import linecache
+import os
 import subprocess
 import sys
 
@@ -246,3 +247,39 @@ def test_a_text_that_is_not_the_formulas_is_not_used(tmp_path, monkeypatch):
     (tmp_path / "rules.py").write_text("def rule(w, g, lr):\n    w += lr * g\n")
     with pytest.raises(compiled.Untranslatable, match="its file was changed after it had been loaded"):
         compiled.loop_text(rules.rule, ("w", "g"), ("w",))
+
+
+# ---- memory ----
+FAULTS = """
+import resource, numpy as np
+from minigrad import Tensor, functional as F, models
+from minigrad.kernels import memory
+model, x = models.cnn(), Tensor(np.ones((128, 1, 28, 28), np.float32))
+def step():
+    F.cross_entropy(model(x), np.zeros(128, int)).backward()
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 5, memory.keep())
+"""
+
+
+def test_the_next_step_uses_the_memory_of_the_last():
+    pytest.importorskip("resource")
+
+    def faults(**environment):
+        run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True,
+                             env={**os.environ, **environment})
+        return run.stdout.split()
+    count, kept = faults()
+    if kept == "False":
+        pytest.skip("no glibc here, or the environment says how it shall be")
+    assert int(count) < 100 < int(faults(MALLOC_TOP_PAD_="131072")[0])  # glibc's own settings
+
+
+def test_without_glibc_nothing_is_asked(monkeypatch):
+    from minigrad.kernels import memory
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert memory.keep() is False

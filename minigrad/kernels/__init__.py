@@ -1,5 +1,6 @@
 """Array code for what NumPy has no fast expression for. `reference` is plain NumPy and always there."""
 
+from . import memory
 from .compiled import chosen, elementwise, using
 from .reference import (
     conv,
@@ -14,3 +15,5 @@ from .reference import (
 
 __all__ = ["chosen", "conv", "conv_input_grad", "conv_weight_grad", "elementwise", "max_pool", "pool_put", "pool_take",
            "using", "window_spread", "window_sum"]
+
+memory.keep()
