@@ -1,7 +1,7 @@
 """Keep freed memory for the next step.
 
-By default glibc hands what backward frees back to the system, and the next step gets it again page by page, zeroed: 2,400
-page faults a step of the MNIST CNN, a third of its time and more.
+By default glibc hands what backward frees back to the system, and the next step gets it again page by page, zeroed:
+2,400 page faults a step of the MNIST CNN, a third of its time and more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHOSEN_BY_THE_USER = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC
 
 
 def keep() -> bool:
-    """Ask the allocator to; returns whether it does. Not where the environment says how it shall be, or without glibc."""
+    """Ask the allocator to, and return whether it does: not where the environment says how it shall be."""
     if any(name in os.environ for name in CHOSEN_BY_THE_USER):
         return False
     try:
