@@ -283,3 +283,81 @@ def test_without_glibc_nothing_is_asked(monkeypatch):
     from minigrad.kernels import memory
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     assert memory.keep() is False
+
+
+# ---- loops beside their twins ----
+WINDOWS = [((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+           ((3, 2), (1, 2), ((1, 2), (0, 1)), (1, 1)),
+           ((2, 3), (2, 1), ((1, 1), (2, 0)), (3, 2)),
+           ((1, 5), (3, 1), ((0, 0), (4, 3)), (1, 1))]
+
+
+@pytest.fixture
+def twins(monkeypatch):
+    """f(name, *args) -> what `reference` and what the loops give."""
+    pytest.importorskip("numba")
+    monkeypatch.setattr(kernels.images, "WORTH", 0)
+
+    def both(name, *args):
+        with kernels.using("compiled"):
+            loops, called = kernels.images._loops(), []
+            monkeypatch.setattr(kernels.images, "_loops", lambda: called.append(name) or loops)
+            ours = getattr(kernels.images, name)(*args)
+        assert called, "the twin ran"
+        return getattr(kernels.reference, name)(*args), ours
+    return both
+
+
+def images(shape, dtype, order, ties=False, nan=False):
+    chance = np.random.default_rng(sum(shape))
+    x = chance.integers(-2, 3, shape) if ties else chance.standard_normal(shape)
+    x = np.where(chance.random(shape) < 0.05, np.nan, x) if nan else x
+    x = x.astype(dtype)
+    return kernels.reference.batch_first(kernels.reference.batch_last(x)) if order == "batch last" else x
+
+
+@pytest.mark.parametrize("settings", WINDOWS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["batch first", "batch last"])
+def test_loops_equal_their_twins(twins, settings, dtype, order):
+    same = lambda pair: np.testing.assert_array_equal(*pair, strict=True)
+    kernel, shape = settings[0], (7, 3, 9, 8)
+    for ties, nan in ((False, False), (True, False), (False, True), (True, True)):
+        x = images(shape, dtype, order, ties, nan)
+        y = kernels.reference.max_pool(x, *settings)
+        g = images(y.shape, dtype, order)
+        same(twins("max_pool", x, *settings))
+        put = twins("pool_put", g, x, y, *settings)
+        if settings is WINDOWS[0]:
+            same(put)
+        else:
+            np.testing.assert_allclose(*put, rtol=0, atol=20 * np.finfo(dtype).eps, strict=True)
+    same(twins("window_sum", images(shape, dtype, order), *settings))
+    same(twins("window_spread", g, shape, *settings))
+    cols = np.ascontiguousarray(images((7, 3, *kernel, *y.shape[2:]), dtype, order).transpose(1, 2, 3, 4, 5, 0))
+    same(twins("uncolumns", cols, shape[2:], *settings))
+    same(twins("conv_input_grad", g[:, :2], images((2, 3, *kernel), dtype, order), shape, *settings[1:], 1))
+
+
+@pytest.mark.parametrize("nothing", [(0, 3, 4, 4), (2, 0, 4, 4)])
+def test_loops_of_nothing(twins, nothing):
+    for pair in (twins("max_pool", np.zeros(nothing, np.float32), *WINDOWS[0]),
+                 twins("window_sum", np.zeros(nothing, np.float32), *WINDOWS[0])):
+        np.testing.assert_array_equal(*pair, strict=True)
+
+
+def test_what_loops_cannot_do_numpy_does(monkeypatch):
+    monkeypatch.setattr(kernels.images, "WORTH", 0)
+    monkeypatch.setattr(kernels.images, "_loops", lambda: pytest.fail("Numba was asked for"))
+    numbers = (2,), (2,), ((0, 0),), (1,)
+    assert kernels.max_pool(np.ones((2, 1, 4), np.float32), *numbers).shape == (2, 1, 2)
+    assert kernels.max_pool(np.ones((2, 1, 4, 4), int), *WINDOWS[0]).dtype == int
+    monkeypatch.setattr(kernels.images, "WORTH", 1000)
+    assert kernels.max_pool(np.ones((2, 1, 4, 4), np.float32), *WINDOWS[0]).shape == (2, 1, 2, 2)
+
+
+def test_an_infinite_gradient_stays_where_it_belongs():
+    x, g = np.arange(4.0).reshape(1, 1, 2, 2), np.full((1, 1, 1, 1), np.inf)
+    for stride in ((2, 2), (1, 1)):
+        put = kernels.reference.pool_put(g, x, np.full((1, 1, 1, 1), 3.0), (2, 2), stride, ((0, 0), (0, 0)), (1, 1))
+        assert put.ravel().tolist() == [0, 0, 0, np.inf]

@@ -78,8 +78,8 @@ def conv(x, w, stride, padding, dilation, groups):
     return batch_first(y.reshape(w.shape[0], *out, n))
 
 
-def conv_input_grad(g, w, shape, stride, padding, dilation, groups):
-    """The adjoint of `conv` in x, which is transposed convolution. shape: x's."""
+def conv_input_grad(g, w, shape, stride, padding, dilation, groups, uncolumns=uncolumns):
+    """The adjoint of `conv` in x, which is transposed convolution. shape: x's. uncolumns: a twin of the one above."""
     kernel, out, n = w.shape[2:], g.shape[2:], g.shape[0]
     cols = _grouped(w, groups).swapaxes(-1, -2) @ _grouped(batch_last(g), groups)
     cols = cols.reshape(shape[1], *kernel, *out, n)
@@ -152,9 +152,9 @@ def pool_put(g, x, y, kernel, stride, padding, dilation):
     apart = all(s >= d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation))  # no two windows meet
     for at, hit in maxima(x, y, kernel, stride, padding, dilation):
         if apart:
-            np.multiply(g, hit, out=put[(..., *at)])
+            np.copyto(put[(..., *at)], g, where=hit)
         else:
-            put[(..., *at)] += g * hit
+            put[(..., *at)] += np.where(hit, g, 0)
     return put[(..., *inside(x.shape[2:], padding)[1:])]
 
 
