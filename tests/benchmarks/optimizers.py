@@ -14,13 +14,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import os
 import pkgutil
-import subprocess
-import sys
 import time
 
 import numpy as np
+from turns import Worker, ratio, serve, take_turns
 
 SHAPES = ((784, 256), (256,), (256, 128), (128,), (128, 10), (10,))
 TWINS = {n: (n, {}) for n in ("SGD", "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam",
@@ -49,7 +47,7 @@ def arrays(name):
     return [(0.05 * rng.standard_normal((2, *s))).astype(np.float32) for s in shapes]
 
 
-# ---- a worker: reads how many steps to take, writes the seconds of one ----
+# ---- a worker: asked to take so many steps, it answers with the seconds of one ----
 def ours(name):
     from minigrad import Parameter, Tensor
     cls = classes()[name]
@@ -73,52 +71,34 @@ def torchs(name):
     return getattr(torch.optim, twin)(params, **arguments).step
 
 
-def work(kind, name):
+def prepare(kind, name):
     import warnings
     warnings.simplefilter("ignore")
-    with np.errstate(all="ignore"):
-        step = torchs(name) if kind == "torch" else ours(name)
-        for _ in range(3):
+    np.seterr(all="ignore")
+    step = torchs(name) if kind == "torch" else ours(name)
+    for _ in range(3):
+        step()
+
+    def seconds(count):
+        start = time.perf_counter()
+        for _ in range(count):
             step()
-        print("ready", flush=True)
-        for line in sys.stdin:
-            count = int(line)
-            start = time.perf_counter()
-            for _ in range(count):
-                step()
-            print((time.perf_counter() - start) / count, flush=True)
+        return (time.perf_counter() - start) / count
+    return {}, seconds
 
 
 # ---- the one that asks ----
-class Worker:
-    def __init__(self, kind, name):
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker", kind, name], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MINIGRAD_KERNELS":
-                                             "compiled" if kind == "compiled" else "reference"})
-        self.ready = self.process.stdout.readline() == "ready\n"
-
-    def steps(self, count):
-        print(count, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
-
-    def end(self):
-        """What it complained of: from the line that names the error, two lines."""
-        lines = [line.strip() for line in self.process.communicate()[1].splitlines() if line.strip()]
-        first = max((i for i, line in enumerate(lines) if "Error" in line.split(" ")[0]), default=len(lines) - 1)
-        return " ".join(lines[first:first + 2])
-
-
 def row(name, kinds, turns):
     """kind -> seconds of each turn, or what went wrong."""
-    workers = {kind: Worker(kind, name) for kind in kinds if kind != "torch" or name in TWINS}
-    found = {kind: [] for kind, w in workers.items() if w.ready}
-    counts = {kind: max(1, int(0.02 / max(workers[kind].steps(3), 1e-5))) for kind in found}
-    for _ in range(turns):
-        for kind in found:
-            found[kind].append(workers[kind].steps(counts[kind]))
+    workers = {kind: Worker(__file__, [kind, name], environment={
+        "MINIGRAD_KERNELS": "compiled" if kind == "compiled" else "reference"})
+        for kind in kinds if kind != "torch" or name in TWINS}
+    ready = {kind: w for kind, w in workers.items() if w.ready}
+    counts = {kind: max(1, int(0.02 / max(w.ask(3), 1e-5))) for kind, w in ready.items()}
+    found = take_turns(ready, counts.get, turns)
     complaints = {kind: w.end() for kind, w in workers.items()}
-    return {kind: np.array(s) for kind, s in found.items()}, {k: c for k, c in complaints.items() if k not in found}
+    whole = {kind: np.array(s) for kind, s in found.items() if len(s) == turns}
+    return whole, {k: c for k, c in complaints.items() if k not in whole}
 
 
 def main():
@@ -128,7 +108,7 @@ def main():
     parser.add_argument("--worker", nargs=2, metavar=("KIND", "NAME"))
     asked = parser.parse_args()
     if asked.worker:
-        return work(*asked.worker)
+        return serve(lambda: prepare(*asked.worker))
     there = classes()
     names = [n for n in there if n.lower() in {m.lower() for m in asked.names}] if asked.names else list(there)
     kinds = ["numpy"]
@@ -146,7 +126,7 @@ def main():
         text = "".join(f"{np.median(seconds[k]) * 1e3:>9.3f}" if k in seconds else f"{'-':>9}" for k in kinds)
         for kind in ratios:
             if kind in seconds and "torch" in seconds:
-                low, middle, high = np.percentile(seconds[kind] / seconds["torch"], [25, 50, 75])
+                low, middle, high = ratio(seconds[kind], seconds["torch"])
                 ratios[kind].append((middle, name, elementwise))
                 text += f"   {kind} {middle:.2f} ({low:.2f} to {high:.2f})"
         print(f"{name:<20}{text}{'' if elementwise else '   whole tensors'}", flush=True)
