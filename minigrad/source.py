@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 _OURS = tuple(str(Path(module).parent) + os.sep for module in (__file__, np.__file__)) + (contextlib.__file__,)
+_COMMANDS = str(Path(__file__).with_name("cli.py"))  # a program like any other
 
 
 class _Files(dict):
     """{file: whether it is ours or NumPy's}, found out once."""
 
     def __missing__(self, file):
-        self[file] = file.startswith(_OURS)
+        self[file] = file.startswith(_OURS) and file != _COMMANDS
         return self[file]
 
 
@@ -35,6 +36,11 @@ class Line(NamedTuple):
     start: int | None
     end: int | None
 
+    @property
+    def place(self) -> str:
+        """NAME:LINE, short."""
+        return f"{file_name(self.file)}:{self.number}"
+
     def __str__(self):
         return f"{self.file}, line {self.number}, in {self.function}" + (f": {self.text}" if self.text else "")
 
@@ -44,7 +50,10 @@ def here(depth: int = 2, frame_of=sys._getframe):
 
     A frame would keep its variables alive: code and offset do not.
     """
-    frame = frame_of(depth)
+    try:
+        frame = frame_of(depth)
+    except ValueError:  # called by no Python code: by atexit, or as a thread of its own
+        return None
     while _ours[(code := frame.f_code).co_filename]:
         frame = frame.f_back
         if frame is None:
@@ -68,8 +77,15 @@ def line(where) -> Line | None:
 
 
 def place(where) -> str:
-    """FILE:LINE, short; nothing where nothing was noted."""
-    return f"{Path(where[0].co_filename).name}:{_position(*where)[0]}" if where else ""
+    """NAME:LINE, short; nothing where nothing was noted."""
+    return f"{file_name(where[0].co_filename)}:{_position(*where)[0]}" if where else ""
+
+
+def file_name(file: str) -> str:
+    """What a reader calls it: a file without its folders, a cell of a notebook, whose file nobody sees, In[n]."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    told = getattr(getattr(shell, "compile", None), "format_code_name", lambda file: None)(file)
+    return told[1] if told else Path(file).name
 
 
 def _position(code, offset):

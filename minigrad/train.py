@@ -325,11 +325,11 @@ def _averages(optimizer, whole):
 
 def around_step(callbacks: Iterable[Callable], model: Module, history: History) -> contextlib.ExitStack:
     """The contexts that those of the callbacks which have around_step want a step to be taken in."""
-    stack = contextlib.ExitStack()
-    for callback in callbacks:
-        if hasattr(callback, "around_step"):
-            stack.enter_context(callback.around_step(model, history))
-    return stack
+    with contextlib.ExitStack() as stack:  # which closes those that were entered, if a later one raises
+        for callback in callbacks:
+            if hasattr(callback, "around_step"):
+                stack.enter_context(callback.around_step(model, history))
+        return stack.pop_all()
 
 
 class _Run:

@@ -1,5 +1,6 @@
 """viz.anatomy: which boxes a graph has, what they are called, and which call of which module they belong to."""
 
+import pickle
 import time
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import minigrad
 from minigrad import Tensor, functional, nn
-from minigrad.viz.anatomy import Anatomy
+from minigrad.viz.anatomy import Anatomy, static_text
 
 
 def x(*shape, name="x"):
@@ -29,7 +30,7 @@ def test_nested_modules_are_a_tree_of_calls():
     anatomy = Anatomy(model(x(4, 2)).sum(), model)
     assert titles(anatomy) == ["Sequential()", "0: Sequential()", "0.0: Dense(2, 3)", "0.1: Tanh()", "1: Dense(3, 1)"]
     assert [call.depth for call in anatomy.calls] == [0, 1, 2, 2, 1]
-    assert [call.path for call in anatomy.calls[0].children] == ["0", "1"]
+    assert [call.path for call in anatomy.calls if call.parent is anatomy.calls[0]] == ["0", "1"]
     assert inside(anatomy, "0.0") == ["0.0.weight", "0.0.bias", "affine"]
     assert inside(anatomy, "0.1") == ["tanh"]
     outside = [key for key in anatomy.nodes if anatomy.call(key) is None]
@@ -82,6 +83,43 @@ def test_a_call_that_gives_a_tuple_is_one_call():
     assert len(anatomy.inputs) - len(inner) == 5, "three sums and two additions"
     assert all(anatomy.call(p.node) is anatomy.calls[0] for p in lstm.parameters())
     assert titles(Anatomy(lstm(x(5, 2, 3))[1][1].sum(), lstm)) == [f"LSTM({lstm.extra_repr()})"], "a part suffices"
+
+
+class Two(nn.Module):
+    def __init__(self):
+        self.first, self.second = nn.Dense(3, 1), nn.Dense(3, 2)
+
+    def forward(self, x):
+        return {"first": self.first(x), "second": [self.second(x)]}
+
+
+def test_a_call_that_gives_a_dict_is_one_call():
+    model = Two()
+    ys = model(x(4, 3))
+    anatomy = Anatomy(ys["first"].sum() + ys["second"][0].sum(), model)
+    assert titles(anatomy) == ["Two()", "first: Dense(3, 1)", "second: Dense(3, 2)"]
+    assert [call.depth for call in anatomy.calls] == [0, 1, 1]
+
+
+def test_calls_inside_of_vmap_are_calls():
+    model = nn.Sequential(nn.Dense(2, 3), nn.Tanh())
+    anatomy = Anatomy(minigrad.vmap(model)(x(4, 2)).sum(), model)
+    assert titles(anatomy) == ["Sequential()", "0: Dense(2, 3)", "1: Tanh()"] and inside(anatomy, "1") == ["tanh"]
+
+
+def test_a_leaf_that_a_module_makes_can_still_be_pickled():
+    class Start(nn.Module):
+        def forward(self):
+            return Tensor([1.0, 2.0], requires_grad=True)
+    assert pickle.loads(pickle.dumps(Start()())).tolist() == [1, 2]
+
+
+def test_keyword_arguments_are_told_as_they_are_written():
+    t = Tensor(np.ones((3, 4)), requires_grad=True)
+    nodes = [t[:, 0].node, t[1, ..., ::2].node, t.reshape(4, 3).node, t.copy().node, t.sum(axis=0).node, t.sum().node,
+             t.var(axis=(0, 1), ddof=1).node]
+    assert [static_text(node.static) for node in nodes] == [
+        "[:, 0]", "[1, ..., ::2]", "", "", "axis=0", "", "axis=(0, 1), ddof=1"]
 
 
 def test_a_module_that_returns_its_input_leaves_no_call():

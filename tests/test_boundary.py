@@ -120,6 +120,31 @@ def test_kinds_of_scores(scores, output, expected):
     np.testing.assert_allclose(found.probabilities.sum(axis=-1), 1, atol=1e-6)
 
 
+def test_infinite_scores_are_very_sure():
+    found = boundary.field(lambda p: np.where(p[:, 0] > 0, np.inf, -np.inf), np.array(SQUARE), 4)
+    np.testing.assert_array_equal(found.probabilities[..., 1], np.tile([0, 0, 1, 1], (4, 1)))
+
+
+def test_scores_that_are_no_numbers_are_never_right(drawn):
+    boundary.draw(lambda p: np.where(p[:, 0] > 0, np.nan, -1.0), X, [0, 0, 0, 0], "a.png", points=9)
+    assert "2 of 4 right" in said(drawn[0])
+
+
+def test_a_single_point_has_room(drawn):
+    for points, low, high in (([[1.0, 2.0]], (0.88, 1.88), (1.12, 2.12)),
+                              ([[0.0, 3.0], [10.0, 3.0]], (-1.2, 1.8), (11.2, 4.2))):
+        boundary.draw(lambda p: p[:, 0], points, [0] * len(points), "a.png", points=5)
+        axes = drawn[-1].axes[0]
+        np.testing.assert_allclose([axes.get_xlim(), axes.get_ylim()], np.transpose([low, high]))
+
+
+def test_a_window_may_be_an_array(drawn):
+    boundary.draw(linear([[1.0], [0.0]], [0.0]), X, [0, 0, 1, 1], "a.png", window=np.array(SQUARE), points=5)
+    recorder = boundary.Recorder(X, [0, 0, 1, 1], points=3, window=np.array(SQUARE))
+    recorder.record(linear([[1.0], [0.0]], [0.0]))
+    assert drawn[0].axes[0].get_xlim() == (-2, 2) and recorder.frames[0][1].x.tolist() == [-2, 0, 2]
+
+
 def test_many_points_go_through_in_parts():
     sizes = []
     boundary.field(lambda p: sizes.append(len(p)) or p[:, 0], SQUARE, 200)
@@ -239,7 +264,12 @@ def test_refused(tmp_path):
         (ValueError, r"x must be points \(N, 2\), got shape \(4, 3\)", draw(np.ones((4, 3)))),
         (ValueError, r"x must be points \(N, 2\), got shape \(4, 2, 1\)", draw(X[:, :, None])),
         (ValueError, r"x must be points \(N, 2\), got shape \(0, 2\)", draw(X[:0], [])),
-        (ValueError, r"x holds numbers that are not finite", draw(X * np.nan)),
+        (ValueError, r"x must be finite real numbers", draw(X * np.nan)),
+        (ValueError, r"x must be finite real numbers, got complex128", draw(X + 1j)),
+        (ValueError, r"class labels 0, 1, ..., below 100, got int", draw(y=[0, 10 ** 6, 1, 1])),
+        (ValueError, r"scores must be real numbers .*got complex128", draw(model=lambda p: p[:, 0] + 1j)),
+        (ValueError, r"labels must be whole numbers .*below 100.* to 1000000", draw(
+            model=lambda p: np.full(len(p), 10 ** 6))),
         (ValueError, r"one label for each of 4 points, got shape \(3,\)", draw(y=[0, 1, 1])),
         (ValueError, r"class labels 0, 1, .*for a regression", draw(y=[0.5, 1, 1, 0])),
         (ValueError, r"-1 and 1, got \[-1, 0, 1\]", draw(y=[-1, 0, 1, 1])),
@@ -248,7 +278,7 @@ def test_refused(tmp_path):
         (ValueError, r"output is one of auto, logits", draw(output="softmax")),
         (ValueError, r"2 names are wanted, got 1", draw(classes=["a"])),
         (ValueError, r"probabilities must be from 0 to 1, got -", draw(output="probabilities")),
-        (ValueError, r"scores must be \(N,\), \(N, 1\) or \(N, classes\), got \(25, 2, 1\)",
+        (ValueError, r"scores must be real numbers \(N,\), \(N, 1\) or \(N, classes\), got float64 \(25, 2, 1\)",
          draw(model=lambda p: p[:, :, None])),
         (ValueError, r"values must be \(N,\) or \(N, 1\), got \(25, 2\)", draw(model=lambda p: p, output="values")),
         (ValueError, r"labels must be whole numbers", draw(model=lambda p: p[:, 0] + 0.3, output="labels")),

@@ -110,6 +110,7 @@ def start(name, w, group):
 def test_numbers_keep_all_their_digits(run):
     values = [0.1 + 0.2, 1 / 3, 1e-300, -2.805118086952745, 5e22, 7]
     assert run(javascript.literal(values)) == values
+    assert run(javascript.literal([np.int64(3), np.float32(0.5), np.array([1, 2])])) == [3, 0.5, [1, 2]]
     assert run(f"{javascript.literal({'a': [None, True, -math.inf]})}.a[2] === -Infinity")
 
 
@@ -133,6 +134,12 @@ def test_what_has_no_derivative_here_is_refused(tmp_path):
                             "def h(x, y):\n    while x:\n        pass\n", "jets")
     assert javascript.expression(made.f) == "(x, y) => 2 ** x"
     for f in (made.f, made.g):
+        with pytest.raises(Untranslatable, match="no translation"):
+            javascript.expression(f, jets=True)
+    choices = ("x if x > y else -x", "x if x else 1", "x or y", "+x", "1.0 * (x > 0)", "not x", "(x, y)[0]")
+    text = "".join(f"def f{i}(x, y):\n    return {choice}\n" for i, choice in enumerate(choices))
+    for f in map(vars(module(tmp_path, text, "choices")).get, (f"f{i}" for i in range(len(choices)))):
+        assert javascript.expression(f), "of numbers; of arrays JavaScript would say something as well, but not this"
         with pytest.raises(Untranslatable, match="no translation"):
             javascript.expression(f, jets=True)
     with pytest.raises(Untranslatable, match="while x"):

@@ -412,7 +412,9 @@ def test_refused():
         (ValueError, r"radius must be positive", lambda: landscape.line(loss, [w], np.ones(4), radius=0)),
         (ValueError, r"beyond must not be negative", lambda: landscape.interpolate(loss, [w], np.ones(4), beyond=-1)),
         (ValueError, r"call the model once", lambda: landscape.surface(loss, nn.Dense(3))),
-        (TypeError, r"the loss must be one number", lambda: landscape.line(lambda: w * 2, [w], np.ones(4))),
+        (TypeError, r"the loss must be one real number", lambda: landscape.line(lambda: w * 2, [w], np.ones(4))),
+        (TypeError, r"the loss must be one real number", lambda: landscape.line(lambda: None, [w], np.ones(4))),
+        (TypeError, r"wanted as a function that computes it", lambda: landscape.line(loss(), [w], np.ones(4))),
         (ValueError, r"every must be at least 1", lambda: landscape.Path([w], every=0)),
     ]
     for kind, message, go in cases:
@@ -467,6 +469,14 @@ def test_the_picture_says_what_it_shows(drawn):
     found = landscape.surface(loss, [w], paths=path, points=3)
     landscape.draw(found, "b.png")
     assert f"PCA direction 1 ({landscape.share(found.explained[0])} of the variation)" in said(drawn[1])
+
+
+def test_a_long_name_leaves_room_for_the_picture(drawn):
+    loss, w, _, _ = bowl(3)
+    path = walk(w.data + rng.standard_normal((5, 3)), name="n" * 80)
+    landscape.draw(landscape.surface(loss, [w], paths=path, points=3), "a.png")
+    drawn[0].draw_without_rendering()
+    assert drawn[0].axes[0].get_position().width > 0.3 and "n" * 80 + ": " in said(drawn[0])
 
 
 def test_paths_differ_by_more_than_colour(drawn):

@@ -177,7 +177,8 @@ def test_the_graph_is_in_the_html_and_an_svg():
     texts = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert "w <&>" in texts and "= 9" in texts and "multiply" in texts
     page = y._repr_html_()
-    assert "<details><summary" in page and "<svg" in page and "<?xml" not in page and ' id="' not in page
+    assert '<svg style="max-width:none"' in page, "scrolled rather than shrunk"
+    assert "<details><summary" in page and "<?xml" not in page and ' id="' not in page
     assert w._repr_svg_() is None and Tensor(1.0)._repr_svg_() is None
 
 

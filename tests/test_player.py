@@ -1,6 +1,7 @@
 """The backward player in a real browser: any graph walked by keys and scrubber, its gradients equal to backward's."""
 
 import base64
+import functools
 import importlib
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import Tensor, data, functional, models, nn
+from minigrad import Tensor, cli, data, functional, models, nn
 from minigrad.graph import Node
 from minigrad.viz import page as pages
 from minigrad.viz.walk import Backward
@@ -64,6 +65,18 @@ def chain():
 GRAPHS = {"scalar": scalar, "xor": xor, "cnn": cnn, "chain": chain}
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """written(name) -> (page, {leaf's name: gradient}) of one of GRAPHS, made once."""
+    @functools.cache
+    def made(name):
+        loss, model, leaves = GRAPHS[name]()
+        path = player.player(loss, tmp_path_factory.mktemp(name) / "p.html", model, {})
+        loss.backward()
+        return path, {key: np.asarray(tensor.grad) for key, tensor in leaves.items()}
+    return made
+
+
 def embedded(path):
     text = path.read_text(encoding="utf-8")
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
@@ -87,19 +100,16 @@ def small(tmp_path, loss, name="page.html", **more):
 
 # ---- the issue's four graphs, walked to the end ----
 @pytest.mark.parametrize("name", GRAPHS)
-def test_final_gradients_equal_those_of_backward(name, browser_page, tmp_path):
-    loss, model, leaves = GRAPHS[name]()
-    path = player.player(loss, tmp_path / "p.html", model, {})
-    loss.backward()
+def test_final_gradients_equal_those_of_backward(name, browser_page, written):
+    path, grads = written(name)
     page = browser_page(path)
     page.keyboard.press("End")
     assert position(page) == "End: all gradients"
     cells = page.locator("[data-gradient-of]")
     found = {cell.get_attribute("data-gradient-of"): cell for cell in cells.all()}
-    assert found.keys() == leaves.keys() and cells.count() == len(leaves)
+    assert found.keys() == grads.keys() and cells.count() == len(grads)
     run = embedded(path)["runs"][0]
-    for key, tensor in leaves.items():
-        grad = np.asarray(tensor.grad)
+    for key, grad in grads.items():
         told = json.loads(found[key].get_attribute("data-value"))
         if grad.size <= player.NUMBERS:
             np.testing.assert_allclose(np.array(told, float), grad, rtol=2e-8)
@@ -114,9 +124,8 @@ def test_final_gradients_equal_those_of_backward(name, browser_page, tmp_path):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_every_step_is_told_by_keys_and_by_scrubber(name, browser_page, tmp_path):
-    loss, model, _ = GRAPHS[name]()
-    path = player.player(loss, tmp_path / "p.html", model, {})
+def test_every_step_is_told_by_keys_and_by_scrubber(name, browser_page, written):
+    path = written(name)[0]
     run = embedded(path)["runs"][0]
     forward, back = len(run["forward"]), len(run["backward"])
     if name == "chain":
@@ -148,9 +157,8 @@ def test_every_step_is_told_by_keys_and_by_scrubber(name, browser_page, tmp_path
     assert page.evaluate("location.hash") == f"#run=0&step={step}"
 
 
-def test_what_is_told_of_a_scalar_expression(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_what_is_told_of_a_scalar_expression(browser_page, written):
+    page = browser_page(written("scalar")[0])
     run = page.evaluate("DATA.runs[0]")
     at = {run["boxes"][visit["box"]]["name"]: len(run["forward"]) + 1 + i for i, visit in enumerate(run["backward"])}
     walk(page, at["c"])
@@ -173,9 +181,8 @@ def test_what_is_told_of_a_scalar_expression(browser_page, tmp_path):
     assert len(marks) == 1 and "a" in marks[0].text_content()
 
 
-def test_the_graph_tells_where_the_walk_is(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_the_graph_tells_where_the_walk_is(browser_page, written):
+    page = browser_page(written("scalar")[0])
     away = lambda: page.locator("#graph .box.away").count()
     everything = page.locator("#graph .box").count()
     operations = page.evaluate("DATA.runs[0].forward.length")
@@ -231,10 +238,47 @@ def test_pictures_follow_the_theme(browser_page, tmp_path):
     assert light != dark and sum(light[:3]) > 600 and sum(dark[:3]) < 250
 
 
+def test_operations_without_a_name_are_told_apart(browser_page, tmp_path):
+    x = leaf(1.5, "x")
+    page = browser_page(small(tmp_path, x * 2 + np.sin(x) + x ** 3 + x / 4 + np.exp(x)))
+    heads = page.locator("#graph .box .head").all_text_contents()
+    assert sorted(h for h in heads if h.startswith("add")) == ["add₃", "add₅", "add₇", "add₉"]
+    assert heads.count("x") == 1 and {"sin", "multiply", "power", "divide", "exp"} <= set(heads)
+    walk(page, page.evaluate("run().turn"))
+    text = detail(page)
+    assert position(page) == "Backward 1 of 10: add₉" and "∂add₉/∂add₉ = 1" in text and "local ∂add₉/∂add₇" in text
+    page.keyboard.press("PageDown")
+    page.keyboard.press("ArrowLeft")
+    text = detail(page)
+    assert "The value is used 5 times, so its gradient is the sum of 5 messages" in text
+    x0 = 1.5
+    terms = [2, np.cos(x0), 3 * x0 ** 2, 1 / 4, np.exp(x0)]
+    shown = page.locator("#detail .term .scalar").all_inner_texts()
+    assert sorted(shown) == sorted(f"{v:.4g}" for v in (*terms, sum(terms)))
+
+
+def test_of_a_large_graph_what_is_in_view_is_painted(browser_page, written):
+    page = browser_page(written("chain")[0])
+    everything = page.evaluate("stage.boxes.length")
+    shown = page.locator("#graph .box")
+    for step in (250, 600):
+        walk(page, step)
+        assert 3 <= shown.count() < everything / 4
+        now = page.evaluate("headOf(box(boxAt(state.step)))")
+        assert now in page.locator("#graph .box.now .head").all_text_contents()
+        assert page.locator("#graph .edge.read, #graph .edge.sending").count() >= 1
+        classes = page.evaluate("stage.boxes.map(b => b.group.getAttribute('class'))")
+        done = page.evaluate("run().forward.slice(0, state.step).length")
+        assert sum("known" in c and "box box" in c and "leaf" not in c and "constant" not in c for c in classes) == done
+    page.click("#fit")
+    assert shown.count() == everything == page.locator("#graph .box.known").count()
+    page.keyboard.press("Home")
+    assert page.locator("#graph .box.away").count() == 498
+
+
 # ---- modules ----
-def test_modules_open_and_close(browser_page, tmp_path):
-    loss, model, _ = xor()
-    page = browser_page(player.player(loss, tmp_path / "p.html", model, {}))
+def test_modules_open_and_close(browser_page, written):
+    page = browser_page(written("xor")[0])
     boxes = lambda: page.locator("#graph .box").count()
     every = boxes()
     page.keyboard.press("m")
@@ -265,7 +309,7 @@ def test_a_large_graph_begins_closed(browser_page, tmp_path):
     page = browser_page(player.player((out * out).sum(), tmp_path / "p.html", lstm, {}))
     assert 3 <= page.locator("#graph .box").count() <= 60
     page.click("#open-modules")
-    assert page.locator("#graph .box").count() > 60
+    assert page.evaluate("stage.boxes.length") > 60
     walk(page, 50)
     inside = """() => { const b = document.querySelector('#graph .box.now .body').getBoundingClientRect();
         const p = document.getElementById('graph').getBoundingClientRect();
@@ -341,9 +385,8 @@ def test_every_text_has_korean(browser_page, tmp_path):
         assert any(term in text for text in korean.values()), term
 
 
-def test_the_language_switches_in_place(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_the_language_switches_in_place(browser_page, written):
+    page = browser_page(written("scalar")[0])
     walk(page, 7)
     page.click("#language")
     assert position(page).startswith("역전파") and page.evaluate("state.step") == 7
@@ -352,9 +395,8 @@ def test_the_language_switches_in_place(browser_page, tmp_path):
 
 
 # ---- quiz ----
-def test_the_quiz_accepts_right_and_refuses_wrong(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_the_quiz_accepts_right_and_refuses_wrong(browser_page, written):
+    page = browser_page(written("scalar")[0])
     first = page.evaluate("run().turn")
     page.click("#quiz")
     walk(page, first)
@@ -384,9 +426,8 @@ def test_the_quiz_accepts_right_and_refuses_wrong(browser_page, tmp_path):
     browser.until(page, "document.getElementById('said').textContent.startsWith('Backward 4')")
 
 
-def test_how_answers_are_read(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_how_answers_are_read(browser_page, written):
+    page = browser_page(written("scalar")[0])
     read = lambda text: page.evaluate("text => String(readNumber(text))", text)
     assert [read(t) for t in ("1/4", "−2", " 1e-3 ", "-1/−8", "nan", "∞", "-inf", "", "x", "1/0.5", "1//2")] == [
         "0.25", "-2", "0.001", "0.125", "NaN", "Infinity", "-Infinity", "null", "null", "2", "null"]
@@ -396,10 +437,9 @@ def test_how_answers_are_read(browser_page, tmp_path):
         assert page.evaluate("text => readShape(text)", text) == expected, text
 
 
-@pytest.mark.parametrize(("graph", "asks"), [(xor, {"entry"}), (cnn, {"entry", "shape", "rule"})])
-def test_the_quiz_asks_for_entries_shapes_and_rules(graph, asks, browser_page, tmp_path):
-    loss, model, _ = graph()
-    page = browser_page(player.player(loss, tmp_path / "p.html", model, {}))
+@pytest.mark.parametrize(("graph", "asks"), [("xor", {"entry"}), ("cnn", {"entry", "shape", "rule"})])
+def test_the_quiz_asks_for_entries_shapes_and_rules(graph, asks, browser_page, written):
+    page = browser_page(written(graph)[0])
     kinds = set()
     page.click("#quiz")
     for step in range(page.evaluate("run().turn"), page.evaluate("run().end")):
@@ -426,8 +466,8 @@ def test_the_quiz_asks_for_entries_shapes_and_rules(graph, asks, browser_page, t
 
 
 # ---- keyboard and screen readers ----
-def test_all_controls_have_names_and_the_graph_is_one_stop(browser_page, tmp_path):
-    page = browser_page(player.player(chain()[0], tmp_path / "p.html", names={}))
+def test_all_controls_have_names_and_the_graph_is_one_stop(browser_page, written):
+    page = browser_page(written("chain")[0])
     stops = []
     page.evaluate("document.body.focus()")
     for _ in range(40):
@@ -446,9 +486,8 @@ def test_all_controls_have_names_and_the_graph_is_one_stop(browser_page, tmp_pat
     assert page.get_attribute("#graph", "aria-label").startswith("Graph of ")
 
 
-def test_keys_play_the_list_and_the_help(browser_page, tmp_path):
-    loss, _, _ = scalar()
-    page = browser_page(player.player(loss, tmp_path / "p.html", names={}))
+def test_keys_play_the_list_and_the_help(browser_page, written):
+    page = browser_page(written("scalar")[0])
     page.select_option("#speed", "350")
     page.focus("#graph")
     page.keyboard.press(" ")
@@ -493,9 +532,8 @@ def test_the_hash_restores_the_place(browser_page, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits(browser_page, tmp_path, width, dark):
-    loss, model, _ = xor()
-    page = browser_page(player.player(loss, tmp_path / "p.html", model, {}), width=width, dark=dark)
+def test_it_fits(browser_page, written, width, dark):
+    page = browser_page(written("xor")[0], width=width, dark=dark)
     for step in (0, 1, page.evaluate("run().turn"), page.evaluate("run().turn + 2"), page.evaluate("run().end")):
         walk(page, step)
         assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -571,14 +609,96 @@ def test_what_departs_from_the_table_is_said(browser_page, tmp_path):
 
 
 # ---- what a page weighs ----
-def test_what_a_page_weighs(tmp_path):
-    loss, model, _ = cnn()
-    path = player.player(loss, tmp_path / "p.html", model, {})
+def test_what_a_page_weighs(written):
+    path = written("cnn")[0]
     json_ = len(json.dumps(embedded(path), ensure_ascii=False, separators=(",", ":")).encode())
     assert path.stat().st_size - json_ < 150_000 and json_ < 850_000
 
 
 # ---- odd values ----
+def test_small_numbers_beside_large_ones_are_not_zero(browser_page, written):
+    page = browser_page(written("scalar")[0])
+    cells = lambda *numbers: page.evaluate("all => all.map(writer(all).text)", list(numbers))
+    assert cells(0.8343, -3.2e-5, 0) == ["0.8343", "−3.2e−5", "0"] and cells(2, 0.001) == ["2.000", "0.001"]
+    assert cells(1, 10, 1000) == ["1", "10", "1000"]
+
+
+def test_messages_of_complex_values_are_no_matrix_products(browser_page, tmp_path):
+    z = leaf([1 + 2j, 3 - 1j], "z", np.complex128)
+    loss = np.imag(np.conj(z) * z * z).sum()
+    run = embedded(small(tmp_path, loss))["runs"][0]
+    ops = [run["boxes"][v["box"]]["op"] for v in run["backward"]]
+    has = {op: [p["jacobian"] is not None for p in v["products"]] for op, v in zip(ops, run["backward"])}
+    assert has["conjugate"] == [False] and has["imag"] == [False] and has["sum"] == [True]
+    page = browser_page(tmp_path / "page.html")
+    for step in range(page.evaluate("run().turn"), page.evaluate("run().end")):
+        walk(page, step)
+        assert "never built" not in detail(page) and "−0j" not in detail(page)
+
+
+def test_rules_without_source_and_settings(browser_page, tmp_path):
+    rules = {"np": np, "primitive": mg.primitive}
+    exec("class Rule:\n    def __call__(self, g, y, x): return g * 3\n"
+         "def third(g, y, x):\n    return g * 3\n"
+         "@primitive(Rule())\ndef thrice(x): return x * 3\n@primitive(third)\ndef triple(x): return x * 3\n"
+         "@primitive(lambda g, y, x: g * 3)\ndef tripled(x): return x * 3", rules)
+    x = leaf([1.0, 2.0, 4.0], "x")
+    y = x[np.array([0, 0, 2])]
+    for name in ("thrice", "triple", "tripled"):
+        y = rules[name](y)
+    page = browser_page(small(tmp_path, y.sum()))
+    said = {}
+    for step in range(page.evaluate("run().turn"), page.evaluate("run().end - 1")):
+        walk(page, step)
+        said[page.evaluate("box(boxAt(state.step)).op")] = detail(page)
+    source = "a function whose source is not at hand"
+    assert f"Rule: {source}" in said["thrice"] and f"third: {source}" in said["triple"]
+    assert f"lambda: {source}" in said["tripled"] and not any("several lines" in text for text in said.values())
+    assert "index: [0, 0, 2]" in said["getitem"] and "axis: None" in said["sum"]
+    page.keyboard.press("End")
+    assert json.loads(page.get_attribute("[data-gradient-of]", "data-value")) == [54, 0, 27]
+
+
+def test_one_entry_is_a_number(browser_page, tmp_path):
+    x, y = leaf([[1.0]], "x"), leaf(2.0, "y")
+    page = browser_page(small(tmp_path, x * y))
+    walk(page, page.evaluate("run().turn"))
+    text = detail(page)
+    assert "the beginning: ∂multiply/∂multiply = 1" in text and "that was given" not in text and "repeated" not in text
+    assert "shape (1, 1) → (): axes 0, 1 of length 1, which broadcasting had given y, taken off again" in text
+
+
+def test_a_shape_of_one_axis_is_no_value(browser_page, tmp_path):
+    page = browser_page(small(tmp_path, (leaf([1.0, 3.0], "x") * 2.0).sum()))
+    page.keyboard.press("End")
+    texts = lambda kind: page.locator(f"#graph .{kind}").all_text_contents()
+    assert dict(zip(texts("head"), texts("value"))) == {"x": "(2,)", "constant": "2", "multiply": "(2,)", "sum": "8"}
+
+
+def test_a_loss_that_is_a_leaf(browser_page, tmp_path):
+    page = browser_page(small(tmp_path, leaf(2.0, "x")))
+    page.keyboard.press("ArrowRight")
+    assert "this is x.grad" in detail(page) and "∂x/∂x = 1" in detail(page)
+    page.keyboard.press("End")
+    assert json.loads(page.get_attribute('[data-gradient-of="x"]', "data-value")) == 1
+
+
+def test_long_names_and_titles_fit(browser_page, tmp_path):
+    x = leaf(2.0, "n" * 300)
+    y = x * x
+    y.name = "가나다" * 100
+    path = small(tmp_path, y * y, title="t" * 300)
+    for width in (390, 1280):
+        page = browser_page(path, width=width)
+        for step in range(page.evaluate("run().end") + 1):
+            walk(page, step)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            detail_box = page.locator("#detail").bounding_box()
+            assert detail_box["x"] + detail_box["width"] <= width
+        page.click("#as-steps")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_nan_infinities_integers_and_complex(browser_page, tmp_path):
     w, z = leaf([1.0, np.nan, np.inf], "w"), leaf([1 + 2j, 3 - 1j, 0.5j], "z", np.complex128)
     n, empty = np.array([1, 2, 3]), leaf(np.zeros((0, 2)), "empty")
@@ -629,6 +749,8 @@ def test_what_is_refused(tmp_path):
     x = leaf([1.0, 2.0])
     with pytest.raises(ValueError, match=r"a walk from shape \(2,\) needs gradient="):
         player.player(x * 2, path)
+    with pytest.raises(TypeError, match=r"player: walks back from one Tensor, not from a list: add them up"):
+        player.player([x * 2, x * 3], path)
     with pytest.raises(ValueError, match=r"gradient has shape \(3,\), but the Tensor has \(2,\)"):
         player.player(x * 2, path, gradient=np.ones(3))
     with pytest.raises(ValueError, match=r"language is one of en, ko, not 'de'"):
@@ -689,12 +811,52 @@ def test_views_are_consistent():
     assert isinstance(loss.node, Node) and json.dumps(pages.compact(run))
 
 
-def test_messages_do_not_hide_each_other(browser_page, tmp_path):
-    loss, model, _ = cnn()
-    page = browser_page(player.player(loss, tmp_path / "p.html", model, {}))
+@pytest.mark.parametrize("name", ["xor", "cnn"])
+def test_messages_do_not_hide_each_other(name, browser_page, written):
+    page = browser_page(written(name)[0])
     for step in range(page.evaluate("run().turn"), page.evaluate("run().end")):
         walk(page, step)
         rects = page.evaluate("[...document.querySelectorAll('#graph .message rect')].map(r => r.getBBox()).map(b => "
                               "[b.x, b.y, b.x + b.width, b.y + b.height])")
         for i, a in enumerate(rects):
             assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for b in rects[:i])
+
+
+# ---- minigrad player ----
+def test_the_command_writes_a_page(browser_page, tmp_path, capsys):
+    out = tmp_path / "new" / "cnn.html"
+    assert cli.main(["player", "cnn", "--data", "digits", "--images", "3", "--out", str(out), "--language", "ko"]) == 0
+    assert f"wrote {out}, {out.stat().st_size / 1000:,.0f} kB" in capsys.readouterr().out
+    run = embedded(out)["runs"][0]
+    boxes = {box["name"]: box for box in run["boxes"]}
+    assert boxes["images"]["value"]["shape"] == [3, 1, 8, 8] and boxes["loss"]["kind"] == "result"
+    shown, first = boxes["images"]["value"]["picture"], data.load("digits", train=False)[np.arange(3)][0]
+    assert shown == json.loads(json.dumps(pages.compact(player.told(first)["picture"])))
+    page = browser_page(out)
+    assert page.title() == "cnn, 3 of digits" and position(page).startswith("시작")
+    page.keyboard.press("End")
+    assert page.locator("[data-gradient-of]").count() == len(dict(models.cnn().named_parameters()))
+
+
+def test_the_command_plays_what_was_trained(tmp_path, capsys):
+    from minigrad import checkpoint
+
+    model = models.mlp(64)
+    for name, parameter in model.named_parameters():
+        parameter.data[...] = 0.25 if name.endswith("bias") else 0.0
+    file = tmp_path / "trained.npz"
+    checkpoint.save(file, model, metadata={"data": "digits", "input_shape": [1, 8, 8]})
+    out = tmp_path / "p.html"
+    assert cli.main(["player", str(file), "--out", str(out)]) == 0
+    loss = next(box for box in embedded(out)["runs"][0]["boxes"] if box["name"] == "loss")
+    assert loss["value"]["numbers"] == pytest.approx(np.log(10), rel=1e-6) and len(loss["value"]["shape"]) == 0
+
+
+def test_what_the_command_refuses(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given, told in (["nothing", "nothing"], ["gone.npz", "gone.npz"]):
+        assert cli.main(["player", given, "--data", "digits"]) != 0
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["player", "mlp", "--images", "0"])
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import functools
 import html.parser
 import io
 import re
+import shlex
 import shutil
 import struct
 import xml.etree.ElementTree as ET
@@ -87,6 +88,17 @@ def check_image(source):
     return image.size
 
 
+def light_twice(part, *rest, figure=report._figure):
+    """The dark picture is the light one: their own tests draw both."""
+    def draw(path, dark):
+        kept = path.with_name(f"light{path.suffix}")
+        if not dark:
+            part.draw(path, dark)
+            shutil.copy(path, kept)
+        shutil.copy(kept, path)
+    return figure(part._replace(draw=draw), *rest)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small training by the command line, with its report."""
@@ -96,6 +108,9 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli, "_pictures", lambda *_: None)
         patch.setattr(report, "SURFACE", {"points": 3, "samples": 16})
+        patch.setattr(report, "_figure", light_twice)
+        patch.setattr(signals, "PANELS", 2)
+        patch.setattr(signals, "RIDGES", 2)
         patch.setattr(filters, "first_layer", functools.partial(filters.first_layer, count=4))
         assert cli.main([*FIRST, "--out", str(folder)]) == 0
     return folder
@@ -110,7 +125,7 @@ def drawn(path, dark):
 def test_strings_stay_text(tmp_path, browser_page):
     parts = [report.Table([NASTY, "n"], [[NASTY, 3]], NASTY), report.Cards([(NASTY, NASTY)]),
              report.Commands(NASTY, NASTY), report.Images(np.ones((1, 2, 2)), [NASTY]),
-             report.Figure(drawn, NASTY, NASTY)]
+             report.Figure(drawn, NASTY)]
     both = {"en": NASTY, "ko": NASTY}
     path = report.write([report.Section(NASTY, NASTY, both, parts, NASTY)], tmp_path / "r.html", NASTY)
     found = read(path)
@@ -124,12 +139,14 @@ def test_strings_stay_text(tmp_path, browser_page):
 
 def test_each_theme_and_language_has_its_own(tmp_path, browser_page):
     section = report.Section({"en": "Curves", "ko": "곡선"}, {"en": "Look.", "ko": "보라."}, parts=[
-        report.Figure(drawn, "a picture"), report.Table(["name", {"en": "value", "ko": "값"}], [["x", "1.5"]])])
+        report.Figure(drawn, {"en": "a picture", "ko": "그림"}),
+        report.Table(["name", {"en": "value", "ko": "값"}], [["x", "1.5"]])])
     path = report.write([section], tmp_path / "r.html", "Mine")
     light, dark = (check_image(i["src"]) and content(i["src"])[1] for i in read(path).images)
     assert light != dark
     shown = browser_page(path)
     assert shown.inner_text("h2#section-1-title") == "Curves" and shown.inner_text("nav a") == "Curves"
+    assert [i.is_visible() for i in shown.get_by_role("img", name="a picture").all()] == [True]
     assert [i.is_visible() for i in shown.locator("figure img").all()] == [True, False]
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.className") == "skip"
@@ -141,7 +158,27 @@ def test_each_theme_and_language_has_its_own(tmp_path, browser_page):
     shown.emulate_media(media="screen")
     shown.click("#language")
     assert shown.evaluate("document.documentElement.lang") == "ko"
+    assert [i.is_visible() for i in shown.get_by_role("img", name="그림").all()] == [True]
+    assert shown.inner_text("figcaption") == "그림"
     assert shown.inner_text("h2#section-1-title") == "곡선" and shown.inner_text("thead th:last-child") == "값"
+
+
+def test_colour_pictures_of_any_range(tmp_path):
+    colours = np.array([[[-1.0, 3.0]], [[1.0, 1.0]], [[3.0, -1.0]]])[None]
+    found = read(report.write([report.Section("A", parts=[report.Images(colours, ["x"])])], tmp_path / "r.html"))
+    picture = pytest.importorskip("PIL.Image").open(io.BytesIO(content(found.images[0]["src"])[1]))
+    assert [picture.getpixel((i, 0)) for i in (0, 1)] == [(0, 128, 255), (255, 128, 0)]
+
+
+def test_commands_can_be_pasted_whatever_the_folder_is_called(run, tmp_path):
+    folder = tmp_path / "my \"run\" $1"
+    shutil.copytree(run, folder)
+    *lines, python = (part.text for part in report._again(report._Run(folder))[0])
+    assert shlex.split(lines[1])[3] == str(folder) and shlex.split(lines[2])[2] == f"{folder}/model.safetensors"
+    printed = []
+    exec(compile(python, "pasted", "exec"), {"print": printed.append})
+    assert printed == [train.evaluate(checkpoint.load(run / "model.safetensors").build(),
+                                      data.digits(train=False)).accuracy]
 
 
 def test_without_javascript_it_can_be_read(tmp_path):

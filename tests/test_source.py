@@ -1,12 +1,16 @@
 """minigrad.source: the line, and the expression in it, that recorded a node."""
 
+import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import minigrad
 from minigrad import Tensor, functional, nn
-from minigrad.source import here, line, place
+from minigrad.source import file_name, here, line, place
 
 COLUMNS = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python tells columns from 3.11 on")
 
@@ -67,3 +71,34 @@ def test_where_there_is_no_source():
 def test_here_is_the_callers_line():
     found = line(here(1))
     assert (found.text, found.function) == ("found = line(here(1))", "test_here_is_the_callers_line")
+
+
+def test_called_by_no_python_code_an_operation_has_no_line():
+    code = ("import atexit, operator\nimport numpy as np, minigrad\nx = minigrad.Tensor(1.0, requires_grad=True)\n"
+            "atexit.register(np.tanh, x)\natexit.register(operator.mul, x, x)\natexit.register(x.sum)")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    assert here(10_000) is None
+
+
+def test_only_files_inside_of_the_package_are_ours():
+    package, scope = Path(minigrad.__file__).parent, {"x": leaf(1.0)}
+    for file, mine in ((f"{package}_tools/a.py", True), (package.parent / "mine.py", True),
+                       (package / "cli.py", True), (package / "nn/a.py", False)):
+        exec(compile("y = x * 2", str(file), "exec"), scope)
+        assert line(scope["y"].node.where).file == (str(file) if mine else __file__)
+
+
+def test_a_cell_of_a_notebook_is_called_by_its_number(monkeypatch):
+    def told(file):
+        return ("Cell", "In[7]") if "ipykernel" in file else None
+    shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=told))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    scope = {"x": leaf(1.0)}
+    exec(compile("\ny = x * 2", "/tmp/ipykernel_1/123.py", "exec"), scope)
+    where = scope["y"].node.where
+    assert place(where) == line(where).place == "In[7]:2" and "In[7]:2" in repr(scope["y"].node)
+    assert file_name("/home/me/a.py") == "a.py"
+    for other in (None, SimpleNamespace()):  # no notebook, and an IPython before 8
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda other=other: other))
+        assert place(where) == "123.py:2"

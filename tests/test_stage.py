@@ -141,8 +141,7 @@ def test_rates_are_those_that_theatre_tunes(opened):
 def test_where_the_hessian_is_singular_newton_says_so(opened):
     said = opened().evaluate(RUN, [("monkey-saddle", "Newton", {}, [0.0, 0.0], 5)])[0]
     assert said["ended"] == "singular" and len(said["points"]) == 1
-    with pytest.raises(np.linalg.LinAlgError, match="singular"):
-        python(("monkey-saddle", "Newton", {}, [0.0, 0.0], 5))
+    assert python(("monkey-saddle", "Newton", {}, [0.0, 0.0], 5)).ended == theatre.SINGULAR
 
 
 def test_whoever_is_elementwise_is_there_and_the_others_have_a_reason():
@@ -279,6 +278,23 @@ def test_optimizers_come_and_go_and_rates_change(opened):
     assert "Nobody races" in page.text_content("#standings")
 
 
+def test_the_last_step_has_a_next_one_as_well(opened):
+    """It is computed for the cards, and is no step of the race; nor does it end one."""
+    page = opened("bowl", "momentum", written={"steps": 6})
+    run = theatre.descend(BOWL, "momentum", 7, lr=0.1)
+    assert page.text_content("#step") == "step 6 of 6" and read(rows(page)["Momentum 0.1"][-2]) == 6
+    assert len(page.evaluate("race.racers[0].run.points")) == 7
+    card = page.locator(".card")
+    for words in ("next step", "momentum v"):
+        cells = card.locator("tr", has_text=words).locator("td").all_text_contents()
+        assert [read(c) for c in cells] == pytest.approx(run.points[7] - run.points[6], rel=5e-3), words
+    over = theatre.descend(BOWL, "sgd", lr=1.5)
+    last = len(over.points) - 1
+    page = opened(address=f"#function=bowl&race=sgd:1.5&steps={last}&step={last}")
+    assert over.ended == theatre.LEFT and not rows(page)["SGD 1.5"][-1].startswith("over")
+    assert page.locator("tr", has_text="next step").locator("td").text_content() == "none"
+
+
 def test_what_is_said_of_paths(opened):
     said = rows(opened(address="#function=saddle&race=sgd:0.1,newton,momentum:0.5&steps=200&step=200"))
     run = theatre.descend(functions.by_name("saddle"), "sgd", 200, lr=0.1)
@@ -306,6 +322,9 @@ def test_the_address_keeps_the_race(opened, browser_page):
     assert other.evaluate("[race.f.name, race.start, race.steps, race.step]") == ["bowl", [-7, 2], 30, 0]
     other.select_option("#function", "beale")
     assert other.evaluate("[race.f.name, race.steps]") == ["beale", 200]
+    for names in ("function=toString&race=sgd", "function=bowl&race=constructor,sgd"):
+        odd = opened("bowl", address=f"#{names}")
+        assert odd.evaluate("[race.f.name, ...race.racers.map(r => r.name)]") == ["bowl", "SGD"], "no name of ours"
 
 
 NAMELESS = """[...document.querySelectorAll("button, input, select")].filter(e => e.getClientRects().length)
@@ -315,6 +334,22 @@ SHADES = """(() => {
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.filter((_, i) => i % 4 === 0).reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [255, 0]);
 })()"""
+
+
+TABLE = """[...document.querySelectorAll("#standings :is(th, td)")].filter(e => e.getClientRects().length)
+  .map(e => e.getBoundingClientRect()).every(r => r.left >= 0 && r.right <= innerWidth)"""
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_standings_of_a_narrow_page_lack_nothing(opened, language):
+    names = ["conjugate-gradient", "barzilai-borwein", "adam:10", "sgd:0.0001"]
+    narrow, wide = (opened("double-well", names, width=width, language=language) for width in (390, 1280))
+    assert narrow.evaluate(TABLE) and narrow.evaluate("document.documentElement.scrollWidth") == 390
+    seen = "document.getElementById('standings').innerText.split(/\\s+/).filter(text => text !== '—').sort()"
+    said = wide.text_content("#standings thead th:last-child").split()
+    assert sorted([*narrow.evaluate(seen), *said]) == sorted(wide.evaluate(seen))
+    bare = "document.querySelectorAll('#standings :is(thead, tbody, tr, th, td):not([role])').length"
+    assert narrow.evaluate(bare) == 0, "what is laid out as a grid is a table by its roles"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -360,11 +395,32 @@ def test_a_function_of_ones_own(opened):
         stage.page("unwritten.html", replace(own, f=lambda x, y: x))
 
 
+def data(text):
+    return json.loads(text.split('id="data">')[1].split("</script>")[0])
+
+
+def logarithm(x, y):
+    return x - np.log(x) + y ** 2
+
+
+def test_where_a_function_has_no_value(opened):
+    """Left of 0 there is none: its picture is left open there, the rest has contours, and paths may end in it."""
+    own = Function("half", "x − log x + y²", "", logarithm, ((1.0, 0.0),), 1.0, (3.0, 1.0),
+                   ((np.int64(-1), 4), (-2, 2)), 20, log=True)
+    page = opened(own, ["sgd:0.5", "newton"])
+    assert page.evaluate("view.lines.length") > 1000
+    assert page.evaluate("[...document.querySelectorAll('svg')].filter(e => e.outerHTML.includes('NaN')).length") == 0
+    alpha = page.evaluate("""(() => { const c = document.getElementById("shades"), at = x =>
+      c.getContext("2d").getImageData(x * c.width, 0.5 * c.height, 1, 1).data[3]; return [at(0.1), at(0.5)]; })()""")
+    assert alpha == [0, 255]
+    assert rows(page)["Newton"][0] == "NaN" and rows(page)["Newton"][-1].startswith("over: left all bounds")
+
+
 def test_the_file_is_small_and_asks_for_nothing(tmp_path):
     text = stage.page(tmp_path / "a" / "t.html", language="ko").read_text(encoding="utf-8")
     assert len(text.encode()) < 250_000 and '<html lang="ko">' in text
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
-    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["begin"]["function"] == "bowl"
+    assert data(text)["begin"] == "function=bowl&race=SGD,Momentum,Adagrad,Adam,Newton,LBFGS"
 
 
 @pytest.mark.parametrize(("given", "why"), [
@@ -374,10 +430,13 @@ def test_the_file_is_small_and_asks_for_nothing(tmp_path):
     ({"optimizers": ["lamb"]}, "LAMB cannot run in a page: its formula"),
     ({"optimizers": ["newton:1"]}, "finds its steps itself"),
     ({"optimizers": ["sgd:fast"]}, "the rate is not a number"),
-    ({"optimizers": ["sgd:-1"]}, "must be positive"), ({"steps": 0}, "from 1 to 2000, got 0"),
-    ({"start": (1, 2, 3)}, "two numbers"), ({"start": (math.nan, 0)}, "two numbers"), ({"language": "fr"}, "en, ko")])
+    ({"optimizers": ["sgd:-1"]}, "must be positive"), ({"optimizers": ["sgd"] * 29}, "29 optimizers .* at most 28"),
+    ({"optimizers": [3]}, "name or name:rate, got 3"), ({"function": None}, "a name or a Function, got None"),
+    *(({"steps": steps}, "a whole number from 1 to 2000, got") for steps in (0, 2001, 2.5, True, "3")),
+    *(({"start": start}, "two numbers") for start in (3, (1, 2, 3), (math.nan, 0), (1j, 0), "12", (None, 1))),
+    ({"language": "fr"}, "en, ko")])
 def test_what_is_wrong_is_told(tmp_path, given, why):
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises((ValueError, TypeError), match=why):
         stage.page(tmp_path / "t.html", **given)
     assert not (tmp_path / "t.html").exists()
 
@@ -389,9 +448,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert out.startswith("wrote runs/theatre.html, 1") and "kB" in out
     assert main(["theatre", "--out", "k.html", "--language", "ko", "--function", "beale",
                  "--optimizers", "adam:0.1, nag", "--steps", "40"]) == 0
-    data = json.loads((tmp_path / "k.html").read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
-    assert data["begin"] == {"function": "beale", "race": [["Adam", "0.1"], ["NAG", None]], "steps": 40}
-    assert data["language"] == "ko"
+    given = data((tmp_path / "k.html").read_text(encoding="utf-8"))
+    assert given["begin"] == "function=beale&race=Adam:0.1,NAG&steps=40" and given["language"] == "ko"
     assert main(["theatre", "--optimizers", "soap"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("minigrad: error: SOAP cannot run in a page") and err.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import math
 import re
@@ -45,6 +46,12 @@ def test_golden_end_points_of_the_bowl(name):
     run = theatre.race(BOWL, [name])[0]
     assert len(run.points) == 31 and tuple(run.points[0]) == (-7.0, 2.0)
     assert all(printed(*pair) for pair in zip(run.points[-1], GOLDEN[name])), run.points[-1]
+
+
+def test_a_singular_hessian_ends_newtons_way_in_words():
+    flat = dataclasses.replace(functions.by_name("bowl"), f=lambda x, y: x ** 4 + y ** 4, start=(0.0, 0.0))
+    run = theatre.descend(flat, "newton", 5)
+    assert run.ended == theatre.SINGULAR and len(run.points) == 1 and "singular" in theatre.table([run])
 
 
 def test_golden_end_points_with_settings():

@@ -284,6 +284,43 @@ def test_what_backward_recorded_is_told_apart():
     assert set(frames(viz.draw(w * 2 + g))) == {"forward", "backward", "of the gradient"}
 
 
+def test_many_passes_are_one_frame():
+    w = v = Tensor([0.5, -1.0], requires_grad=True)
+    for _ in range(30):
+        v = v - 0.1 * minigrad.grad((np.tanh(v) ** 2).sum(), v, create_graph=True)
+    picture = viz.draw(v, names={"w": w})
+    assert set(frames(picture)) == {"forward", "backward, 30 passes"} and len(labels(picture)) <= 20
+
+
+def test_a_gradient_that_a_rule_takes_is_part_of_the_pass():
+    @minigrad.primitive(lambda g, y, x: g * minigrad.grad(lambda z: (z ** 3).sum())(x) * 2)
+    def f(x):
+        return 2 * x ** 3
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    g = minigrad.grad(f(x).sum(), x, create_graph=True)
+    found = inside(viz.draw(g))
+    assert set(found) == {"backward"} and found["backward"].count("multiply") >= 3
+
+
+class Inside(nn.Module):
+    def __init__(self, n):
+        self.layer = nn.Dense(2, 2)
+        if n:
+            self.inner = Inside(n - 1)
+
+    def forward(self, x):
+        x = self.layer(x)
+        return self.inner(x) if hasattr(self, "inner") else x
+
+
+def test_modules_nested_deeply_are_drawn_quickly():
+    y = Inside(100)(np.ones((1, 2), np.float32))
+    started = time.process_time()
+    picture = viz.draw(y, names={})
+    assert time.process_time() - started < 1, "0.1 s alone"
+    assert 50 < len(labels(picture)) <= 150
+
+
 def test_modules_are_frames_inside_of_a_pass():
     model = nn.Sequential(nn.Dense(2, 3), nn.Tanh(), nn.Dense(3, 1))
     loss = model(Tensor(np.ones((4, 2), np.float32), name="x")).sum()
@@ -324,6 +361,23 @@ def test_titles_in_an_svg_are_what_a_reader_needs(tmp_path):
     assert any(t.startswith("<w & co>\n[0., 1., 2.") for t in titles)
     assert any(t.startswith("layer: Dense(6, 1)\ntest_viz.py:") for t in titles)
     assert not [t for t in titles if re.match(r"n\d|cluster", t)]
+
+
+def test_lines_in_an_svg_are_centred_by_the_viewer(tmp_path):
+    w = Tensor([[0.123, -4.567, 1e-12]], requires_grad=True, name="w")
+    loss = nn.Dense(3, 1)(w).sum()
+    saved = viz.save(viz.draw(loss, depth=0), tmp_path / "g")
+    if len(saved) == 1:
+        pytest.skip("neither dot nor pygraphviz is installed")
+    svg = "{http://www.w3.org/2000/svg}"
+    boxes = [g for g in ET.parse(saved[1]).iter(f"{svg}g") if g.get("class") == "node"]
+    for box in boxes:
+        outline = next(e.get("points") or e.get("d") for e in box.iter() if e.tag in (f"{svg}polygon", f"{svg}path"))
+        xs = [float(x) for x in re.findall(r"(-?[\d.]+),", outline)]
+        texts = list(box.iter(f"{svg}text"))
+        assert texts and {t.get("text-anchor") for t in texts} == {"middle"}
+        assert all(abs(float(t.get("x")) - (min(xs) + max(xs)) / 2) < 0.01 for t in texts)
+    assert len(boxes) == 3
 
 
 def test_looks_differ_by_shape_and_in_the_dark():
@@ -386,6 +440,7 @@ def test_the_command_draws_as_it_is_told(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "c.dot").read_text()
     assert "rankdir=LR" in text and "#15181B" in text and "0: Conv2d(1, 16, kernel_size=(5, 5))" in text
     assert "|gradient| " in text and "no gradient yet" not in text and "|gradient| 0<" not in text
+    assert "cli.py:" in text and "test_viz.py:" not in text, "the lines are the command's own"
     assert main(["graph", "--model", "cnn", "--out", "d.dot", "--depth", "all"]) == 0
     assert "no gradient yet" in (tmp_path / "d.dot").read_text()
     with pytest.raises(SystemExit):
@@ -553,6 +608,39 @@ def test_wrongest_tells_the_most_confident_first(tmp_path, monkeypatch):
     shares = np.array([0.5, 0.98, 0.999, 0.7])
     viz.wrongest(np.zeros((4, 8, 8)), np.array([4, 4, 1, 3]), np.array([9, 9, 7, 3]), shares, tmp_path / "w.png")
     assert titles == ["truth 1, said 7 (>99%)", "truth 4, said 9 (98%)", "truth 4, said 9 (50%)"]
+
+
+@pytest.mark.parametrize("scale, move", [(1, 0), (255, 0), (4, -2)])
+def test_wrongest_shows_colours_of_any_range(tmp_path, monkeypatch, scale, move):
+    figure = pytest.importorskip("matplotlib.figure")
+    shown = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **_: (
+        shown.append(self.axes[0].images[0].get_array()), open(path, "w").close()))
+    image = np.linspace(0, 1, 48).reshape(3, 4, 4)
+    viz.wrongest(scale * image[None] + move, [0], [1], [0.5], tmp_path / "w.png")
+    np.testing.assert_allclose(shown[0], np.moveaxis(image, 0, -1), atol=1e-6)
+
+
+def test_names_in_pictures_are_text_and_short(tmp_path):
+    pytest.importorskip("matplotlib")
+    names = ["$x_$", "a very long name, of a class that is number 1"]
+    for made in (viz.confusion_matrix(np.eye(2), names, tmp_path / "m.svg", "$a_$ <b>"),
+                 viz.wrongest(np.ones((1, 4, 4)), [0], [1], [0.5], tmp_path / "w.svg", names, title="$a_$ <b>"),
+                 viz.curves(history(2), tmp_path / "c.svg", ("$x_$", "b"), "$a_$ <b>")):
+        text = made.read_text(encoding="utf-8")
+        assert "<!-- $a_$ &lt;b&gt;" in text and "$x_$" in text and "that is number" not in text
+    assert "a very long …is number 1" in (tmp_path / "m.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("make, text", [
+    (lambda p: viz.confusion_matrix([[-1, 2], [3, 4]], None, p), "numbers from 0 up, got int64 with -1"),
+    (lambda p: viz.confusion_matrix([[np.nan, 2], [3, 4]], None, p), "numbers from 0 up"),
+    (lambda p: viz.confusion_matrix(3, None, p), r"\(\) must be \(C, C\)"),
+    (lambda p: viz.wrongest(np.ones((2, 8, 8, 1)), [0, 0], [1, 1], [1, 1], p), r"3, H, W\), got \(2, 8, 8, 1\)"),
+])
+def test_numbers_that_are_no_counts_or_images(tmp_path, make, text):
+    with pytest.raises(ValueError, match=text):
+        make(tmp_path / "x.png")
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path):

@@ -61,16 +61,18 @@ def test_kernels_of_colour_images(drawn):
         assert image.shape == (5, 5, 3) and 0 <= image.min() and image.max() <= 1
 
 
-def test_kernels_of_more_channels_are_side_by_side(drawn):
+def test_kernels_of_more_channels_are_side_by_side(drawn, monkeypatch):
     model = cnn()
     figure = drawn(filters.first_layer, model, "x.png", layer="3")
     found = images(figure)
     assert len(found) == 5 * 4
     for i, (_, image, _) in enumerate(found):
         np.testing.assert_array_equal(image, model[3].weight.data[i // 4, i % 4])
-    wide = drawn(filters.first_layer, nn.Conv2d(20, 30, 3), "x.png")
-    assert len(images(wide)) == 16 * 16
-    assert "16 of 30" in wide.get_suptitle() and "16 of 20 channels" in wide.get_suptitle()
+    monkeypatch.setattr(filters, "ROWS", 3)
+    monkeypatch.setattr(filters, "CHANNELS", 2)
+    wide = drawn(filters.first_layer, nn.Conv2d(4, 5, 3), "x.png")
+    assert len(images(wide)) == 3 * 2
+    assert "3 of 5" in wide.get_suptitle() and "2 of 4 channels" in wide.get_suptitle()
 
 
 def test_units_of_a_dense_layer_the_largest_first(drawn):
@@ -90,6 +92,15 @@ def test_units_of_a_dense_layer_the_largest_first(drawn):
 def test_shapes_of_a_dense_layer(drawn, features, shape, expected):
     found = images(drawn(filters.first_layer, nn.Dense(features, 2), "x.png", shape=shape))
     assert found[0][1].shape == expected
+
+
+@pytest.mark.parametrize("image", [IMAGE, 255 * IMAGE, IMAGE - 0.5])
+def test_colour_images_are_shown_from_the_least_to_the_greatest(drawn, image):
+    image = np.stack([image, image.T, 1 - image])
+    figure = drawn(filters.feature_maps, nn.Sequential(nn.Conv2d(3, 2, 3)), image, "x.png")
+    shown, low, high = images(figure)[0][1], image.min(), image.max()
+    low, high = (low, high) if low < 0 or high > 1 else (0, 1)
+    np.testing.assert_allclose(shown, (np.moveaxis(image, 0, -1) - low) / (high - low), atol=1e-6)
 
 
 def test_weights_that_are_computed(drawn):
@@ -128,7 +139,7 @@ def test_the_model_stays_as_it_is(drawn):
     model[1].training = False
     before = {name: value.copy() for name, value in model.state_dict().items()}
     modes, chance = [m.training for m in model.modules()], minigrad.default_generator().bit_generator.state
-    drawn(filters.feature_maps, model, Tensor(IMAGE[None]), "x.png")
+    drawn(filters.feature_maps, model, Tensor(IMAGE[None]), "x.png", channels=2)
     assert [m.training for m in model.modules()] == modes
     assert minigrad.default_generator().bit_generator.state == chance
     assert not any(m._post_hooks for m in model.modules())
@@ -149,8 +160,10 @@ def test_maps_of_chosen_layers(drawn):
 def test_pictures_are_written(tmp_path, dark):
     for suffix, start in ((".png", b"\x89PNG"), (".pdf", b"%PDF") if dark else (".svg", b"<?xml")):
         path = tmp_path / f"maps{suffix}"
-        assert filters.feature_maps(cnn(), IMAGE, path, dark=dark) == path and path.read_bytes().startswith(start)
-        assert filters.first_layer(cnn(), path, dark=dark) == path and path.read_bytes().startswith(start)
+        assert filters.feature_maps(cnn(), IMAGE, path, dark, channels=2, layers=["0", "1"]) == path
+        assert path.read_bytes().startswith(start)
+        path.unlink()
+        assert filters.first_layer(cnn(), path, dark) == path and path.read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize(("make", "message"), [

@@ -11,6 +11,7 @@ import pytest
 import minigrad
 from minigrad import Tensor, callbacks, models, nn, optim, train
 from minigrad import functional as F
+from minigrad.mode import mode
 from minigrad.viz import signals, style
 from minigrad.viz.training import MissingExtra
 
@@ -210,6 +211,118 @@ def test_where():
     assert seen.layers["0"].kind == "rectified"  # by its looks: it ends in F.relu
 
 
+class Plain(nn.Module):
+    """Activations as functions: in a line of their own, two in one, of a branch, in a loop, in a helper."""
+
+    def __init__(self):
+        self.first, self.second, self.third = nn.Dense(6, 5), nn.Dense(5, 5), nn.Dense(5, 5)
+        self.cell, self.branch = nn.RNN(5, 4, batch_first=True), True
+
+    def forward(self, x):
+        x = np.maximum(self.first(x), 0)
+        if self.branch:
+            x = F.sigmoid(self.second(x))
+        self.seen = []
+        for _ in range(3):
+            x = self.squashed(x)
+            self.seen.append(x.data)
+        x = F.relu(self.third(F.relu(self.second(x))))
+        return self.cell(x[:, None])[0][:, 0]
+
+    def squashed(self, x):
+        return np.tanh(self.third(x))
+
+
+def test_activations_that_are_functions_are_layers():
+    model = Plain()
+    model.first.bias.data[3] = -100
+    seen = recorded(model, 2)
+    assert list(seen.layers) == ["first", "maximum", "second", "sigmoid", "third", "tanh", "relu", "relu_2", "cell"]
+    assert seen.stuck_units("maximum")[-1].tolist() == [False, False, False, True, False]
+    assert [seen.layers[n].kind for n in ("maximum", "sigmoid", "tanh", "relu")] == [
+        "rectified", "bounded", "bounded", "rectified"]
+    assert seen.layers["tanh"]["mean"][-1] == pytest.approx(model.seen[0].mean(), rel=1e-4)  # the first of the loop
+    assert list(recorded(Plain(), 1, where="*l*").layers) == ["relu", "relu_2", "cell"]
+    assert list(recorded(Plain(), 1, where=lambda name, m: name == "first").layers) == ["first"]
+
+
+def test_the_blocks_of_a_resnet_have_their_relus():
+    model = models.resnet(1, 8, 3, width=2)
+    x, y = np.random.default_rng(0).standard_normal((4, 1, 8, 8)).astype(np.float32), np.array([0, 1, 2, 0])
+    seen, kept = signals.Recorder(model), []
+    handle = model.layer2[0].register_forward_hook(lambda m, args, out: kept.append(out.data))
+    with seen.step():
+        F.cross_entropy(model(Tensor(x)), y).backward()
+    handle()
+    assert [n for n in seen.layers if "relu" in n] == ["relu", *(
+        f"layer{i}.0.{name}" for i in (1, 2, 3) for name in ("relu", "relu_2"))]
+    np.testing.assert_allclose(seen.layers["layer2.0.relu_2"]["stuck"][0], (kept[0] == 0).mean(axis=(0, 2, 3)))
+
+
+def test_a_function_keeps_its_name_where_a_branch_is_left_out():
+    class Branch(nn.Module):
+        def __init__(self):
+            self.dense, self.branch = nn.Dense(6, 6), False
+
+        def forward(self, x):
+            return F.relu(self.dense(F.relu(x) if self.branch else x))
+    model = Branch()
+    seen = recorded(model, 1)
+    model.branch = True
+    other = signals.Recorder(model, every=1)
+    other.load_state_dict(seen.state_dict())
+    for one in (seen, other):
+        with one.step():
+            model(Tensor(X))
+        with one.step():
+            model(Tensor(X))
+        assert one.layers["relu"].steps == [1, 2, 3] if one is seen else one.layers["relu"].steps[0] == 1
+        assert "relu_2" in one.layers and one.layers["relu_2"].steps[0] > 1
+
+
+def test_it_looks_on_beside_detect_anomaly():
+    model = Plain()
+    with minigrad.detect_anomaly():
+        seen = signals.Recorder(model)
+        with pytest.raises(FloatingPointError, match="NaN"), seen.step():
+            model(Tensor(np.full_like(X, np.nan)))
+        with seen.step():
+            model(Tensor(X)).sum().backward()
+        assert "relu_2" in seen.layers
+        with pytest.raises(FloatingPointError, match="NaN"):
+            model(Tensor(np.full_like(X, np.nan)))
+
+
+def test_float16_and_an_empty_batch():
+    model = nn.Sequential(nn.Dense(6, 5), nn.ReLU())
+    for p in model.parameters():
+        p.data = p.data.astype(np.float16)
+    seen = signals.Recorder(model, every=1)
+    with seen.step():
+        y = model(Tensor(200 * X.astype(np.float16))).data
+    assert y.dtype == np.float16 and seen.layers["1"]["std"][0] == pytest.approx(y.astype(np.float64).std(), rel=1e-2)
+    with seen.step():
+        model(Tensor(X[:0].astype(np.float16)))
+    assert math.isnan(seen.layers["1"]["mean"][1]) and seen.table()
+
+
+def test_names_are_text_in_pictures(tmp_path):
+    layers = {"$x_$ <script>": nn.Dense(6, 4), "a very long name of a layer that nobody can read": nn.Dense(4, 3)}
+
+    class Named(nn.Module):
+        def __init__(self):
+            vars(self).update(layers)
+
+        def forward(self, x):
+            for layer in layers.values():
+                x = layer(x)
+            return F.relu(x)
+    seen = recorded(Named(), 2)
+    for draw in (signals.histograms, signals.ratios, signals.gradient_norms, signals.dead_units):
+        text = draw(seen, tmp_path / "x.svg").read_text(encoding="utf-8")
+        assert "$x_$ &lt;script&gt;" in text or draw is signals.dead_units
+
+
 def test_parametrized_and_lazy_layers():
     model = nn.Sequential(nn.weight_norm(nn.Dense(6, 4)), nn.Tanh(), nn.Dense(3))
     seen = recorded(model, 2)
@@ -329,6 +442,13 @@ def test_another_training_forgets_and_another_model_is_refused():
     assert seen.steps == [1, 2]
     with pytest.raises(ValueError, match=r"it watches another Sequential"):
         fitted(lambda m: [seen])
+
+
+def test_a_callback_that_raises_leaves_nothing_of_those_before_it():
+    model = small()
+    with pytest.raises(ValueError, match="watches another"):
+        train.around_step([signals.Recorder(model), signals.Recorder(small())], model, train.History())
+    assert not any(m._post_hooks for m in model.modules()) and mode.watch is None
 
 
 def test_every_step_is_taken_inside_around_step():

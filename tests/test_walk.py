@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import linecache
 
 import numpy as np
 import pytest
@@ -249,6 +250,71 @@ def test_kinks_are_told_from_bends():
         assert not difference.kink and difference.error < 1e-3
 
 
+@pytest.mark.parametrize(("f", "at"), [
+    (np.log, 1e-6), (np.sqrt, 1e-8), (lambda x: 1 / x, 1e-7), (lambda x: np.tanh(1e5 * x), 0.0), (np.sin, 1e6),
+    (lambda x: np.log(x).sum(), np.array([1e6, 1e-3])), (lambda x: np.log(x).sum(), np.full(20, 1e-4)),
+    (functional.relu, 1e-7)])
+def test_a_step_that_is_too_wide_is_taken_for_no_fault(f, at):
+    x = Tensor(np.asarray(at), requires_grad=True)
+    y = f(x)
+    walk = Backward(seeds := {y.node: np.ones(())})
+    found = differences(seeds, walk.grads)[x.node]
+    assert found.error <= 1e-3 and not found.kink
+    wrong = differences(seeds, {**walk.grads, x.node: 1.01 * walk.grads[x.node]})[x.node]
+    assert wrong.error > 5e-3 and not wrong.kink
+
+
+def test_rounding_errors_of_a_sum_are_taken_for_no_fault():
+    """The bias before batch norm has the gradient 0, of which float32 makes something else."""
+    x = Tensor(np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32))
+    for seed in range(5):
+        mg.manual_seed(seed)
+        model = nn.Sequential(nn.Dense(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Dense(5, 2))
+        loss = functional.cross_entropy(model(x), np.arange(6) % 2)
+        walk = Backward(seeds := {loss.node: np.ones((), np.float32)})
+        assert max(d.error for d in differences(seeds, walk.grads).values()) < 1e-3
+        bias = model[0].bias.node
+        wrong = differences(seeds, {**walk.grads, bias: walk.grads[bias] + np.float32(1e-3)})
+        assert wrong[bias].error > 1e-3
+
+
+def test_ties_in_pooling_are_kinks_along_every_direction():
+    """A relu's zeros fill windows of max_pool: in a sum over many kinks their gaps may cancel."""
+    mg.manual_seed(1)
+    model = models.cnn()
+    x = Tensor(np.random.default_rng(0).standard_normal((4, 1, 28, 28)).astype(np.float32))
+    loss = functional.cross_entropy(model(x), np.arange(4))
+    walk = Backward(seeds := {loss.node: np.ones((), np.float32)})
+    for seed in range(4):
+        assert all(d.error <= 1e-3 or d.kink for d in differences(seeds, walk.grads, seed=seed).values())
+
+
+def test_a_kink_hides_no_fault():
+    x = Tensor(np.array([0.0, 1.0, -1.0]), requires_grad=True)
+    y = functional.relu(x).sum()
+    seeds = {y.node: np.ones(())}
+    for g, kink in (([0, 1, 0], True), ([1, 1, 0], True), ([0.3, 1, 0], True), ([0, 2, 0], False),
+                    ([0, 1, 0.1], False), ([1.2, 1, 0], False)):
+        found = differences(seeds, {x.node: np.array(g, float)})[x.node]
+        assert found.kink == kink and found.error > 1e-3, g
+
+
+def test_what_is_not_finite_has_no_differences_unless_only_its_gradient_is():
+    for f, at in ((np.log, 0.0), (np.sin, np.nan)):
+        x = Tensor(np.array([at, 1.0]), requires_grad=True)
+        with np.errstate(all="ignore"):
+            y = f(x).sum()
+            walk = Backward(seeds := {y.node: np.ones(())})
+        assert differences(seeds, walk.grads) == {}
+    x = Tensor(np.array([-1.0, 4.0]), requires_grad=True)
+    with np.errstate(all="ignore"):
+        y = np.where(x.data > 0, np.sqrt(x), 0.0).sum()
+        walk = Backward(seeds := {y.node: np.ones(())})
+    found = differences(seeds, walk.grads)[x.node]
+    assert not found.error <= 1e-3 and not found.kink
+    np.testing.assert_allclose(found.values, [0, 0.25])
+
+
 def test_an_op_that_draws_numbers_has_no_differences(own_ops):
     chance = np.random.default_rng(0)
 
@@ -328,5 +394,24 @@ def test_numbers_put_in():
     assert substituted(text, {"g": 1.0, "y": -6.0, "a": 2.0, "b": -3.0}) == "1 * (-3)"
     assert substituted(text, {"g": np.array([1.0, -2.0]), "b": 2.0}) == "[1, -2] * 2"
     assert substituted(rule_texts(table[np.tanh])[0], {"g": 2.0, "y": 0.5}).count("0.5") == 2
+    assert substituted(text, {"g": np.array([True, False]), "b": np.longdouble(1.23456)}) == "[True, False] * 1.235"
     longer = next(t for op in table.values() for t in rule_texts(op) if t is not None and not t.is_expression)
     assert substituted(longer, dict.fromkeys(itertools.islice(longer.parameters, 3), 1.0)) is None
+
+
+# ---- rules with numbers put in ----
+def test_complex_and_negative_numbers_stand_in_brackets():
+    multiply = rule_texts(table[np.multiply])[0]
+    assert substituted(multiply, {"g": 1 + 2j, "b": 1 - 2j}) == "(1+2j) * (1-2j)"
+    assert substituted(multiply, {"g": 2.0, "b": -3.0}) == "2 * (-3)"
+    assert substituted(multiply, {"g": np.array([1 + 2j, 3]), "b": -1.0}) == "[1+2j, 3+0j] * (-1)"
+
+
+def test_a_rule_of_a_notebooks_cell_has_a_text(tmp_path):
+    source = "from minigrad import primitive\n\n@primitive(lambda g, y, x: g * 7)\ndef seven(x):\n    return 7 * x\n"
+    name, scope = "<ipython-input-3>", {}
+    linecache.cache[name] = len(source), None, source.splitlines(True), name
+    exec(compile(source, name, "exec"), scope)
+    assert rule_texts(table[scope["seven"]])[0].text == "g * 7"
+    assert scope["seven"](np.ones(2)).tolist() == [7, 7]
+    del table[scope["seven"]]

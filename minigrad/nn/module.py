@@ -49,11 +49,13 @@ class Module(Hooks):
 
     def _sign(self, y, since):
         """Note on the nodes of a result which module made it, and when: pictures group by that what was born since."""
+        while isinstance(y, Batched):
+            y = y.value
         if isinstance(y, Tensor):
-            if y.node is not None and y.node.born > since:
+            if y.node is not None and y.node.op is not None and y.node.born > since:
                 y.node.calls = (*y.node.calls, (weakref.ref(self), since, next(ticks)))
-        elif isinstance(y, (tuple, list)):
-            for part in y:
+        elif isinstance(y, (tuple, list, dict)):
+            for part in y.values() if isinstance(y, dict) else y:
                 self._sign(part, since)
 
     def _blame(self, error, args):

@@ -6,5 +6,5 @@ from .graph import draw, save
 from .player import player
 from .training import MissingExtra, confusion_matrix, curves, wrongest
 
-__all__ = ["MissingExtra", "boundary", "confusion_matrix", "curves", "draw", "explain", "filters", "landscape", "player",
-           "save", "signals", "wrongest"]
+__all__ = ["MissingExtra", "boundary", "confusion_matrix", "curves", "draw", "explain", "filters", "landscape",
+           "player", "save", "signals", "wrongest"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,7 +34,6 @@ class Call:
     parent: Call | None = None
     number: int = 1
     of: int = 1
-    children: list[Call] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -50,15 +50,20 @@ class Call:
     def __repr__(self):
         return f"Call({self.title})"
 
-    @property
-    def depth(self) -> int:
-        """How many calls it is inside of."""
-        return 0 if self.parent is None else self.parent.depth + 1
+    @functools.cached_property
+    def outer(self) -> tuple[Call, ...]:
+        """The calls it is inside of, from the outermost on."""
+        return () if self.parent is None else self.parent.around
 
     @property
     def around(self) -> tuple[Call, ...]:
-        """This call and those it is inside of, from the outermost on."""
-        return (*(self.parent.around if self.parent else ()), self)
+        """The calls it is inside of, and itself."""
+        return (*self.outer, self)
+
+    @property
+    def depth(self) -> int:
+        """How many calls it is inside of."""
+        return len(self.outer)
 
 
 class Anatomy:
@@ -183,8 +188,6 @@ class Anatomy:
             while open_ and open_[-1].until < since:
                 open_.pop()
             call = Call(module(), "", since, until, id(module), where, open_[-1] if open_ else None)
-            if call.parent is not None:
-                call.parent.children.append(call)
             count.setdefault(id(module), []).append(call)
             calls.append(call)
             open_.append(call)
@@ -254,9 +257,24 @@ def _inputs(node):
     return found
 
 
-def static_text(static: Mapping[str, object] | None) -> str:
-    """The keyword arguments that a reader wants: no switches, no defaults like ddof=0, no masks or indices."""
-    shown = [f"{k}={v}" for k, v in (static or {}).items()
-             if k != "shape" and not isinstance(v, (bool, np.ndarray)) and v is not None and (v != 0 or k == "axis")]
+def static_text(static: Mapping[str, object] | None, longest: int = 40) -> str:
+    """The keyword arguments that a reader wants: no switches, no defaults like ddof=0, no masks, an index as [:, 0]."""
+    shown = []
+    for k, v in (static or {}).items():
+        if k == "index":
+            shown.append(_index(v))
+        elif (v is not None and k != "shape" and not isinstance(v, (bool, np.ndarray))
+              and (k == "axis" or v not in (0, "C", "K"))):
+            shown.append(f"{k}={v}")
     text = ", ".join(shown)
-    return text if len(text) <= 40 and "array(" not in text else ""
+    return text if len(text) <= longest and "array(" not in text else ""
+
+
+def _index(index):
+    """As it is written: [:, 0]."""
+    def part(i):
+        if isinstance(i, slice):
+            ends = [("" if end is None else str(end)) for end in (i.start, i.stop, i.step)]
+            return ":".join(ends[:2] + ends[2:] * (i.step is not None))
+        return "..." if i is Ellipsis else str(i)
+    return f"[{', '.join(map(part, index)) if isinstance(index, tuple) else part(index)}]"

@@ -32,6 +32,7 @@ __all__ = ["Field", "Recorder", "animation", "draw", "field", "frames"]
 
 OUTPUTS = ("auto", "logits", "probabilities", "labels", "values")
 BATCH = 8192  # points that go through the model at a time
+MOST = 100  # classes; each has a colour, a marker and a line in the legend
 SURE = 0.9  # the probability of the dotted lines
 
 
@@ -102,15 +103,17 @@ def _parts(at):
 
 def _probabilities(scores, kind, n):
     """Scores as probabilities (N, classes)."""
-    if scores.shape[:1] != (n,) or scores.ndim > 2 or scores.size == 0:
-        raise ValueError(f"scores must be (N,), (N, 1) or (N, classes), got {scores.shape} for {n} points")
+    if scores.shape[:1] != (n,) or scores.ndim > 2 or scores.size == 0 or scores.dtype.kind not in "biuf":
+        raise ValueError(f"scores must be real numbers (N,), (N, 1) or (N, classes), got {scores.dtype} "
+                         f"{scores.shape} for {n} points")
     scores = scores.reshape(n, -1)
     if kind == "labels":
-        if scores.shape[1] != 1 or (scores != np.round(scores)).any() or scores.min() < -1:
-            raise ValueError(f"labels must be whole numbers (N,) from 0, got {scores.dtype} {scores.shape}")
+        if scores.shape[1] != 1 or (scores != np.round(scores)).any() or not -1 <= scores.min() <= scores.max() < MOST:
+            raise ValueError(f"labels must be whole numbers (N,) from 0, below {MOST}, got {scores.dtype} "
+                             f"{scores.shape} from {scores.min()} to {scores.max()}")
         labels = np.maximum(scores[:, 0].astype(int), 0)  # -1 and 1 are 0 and 1
         return np.eye(max(2, labels.max() + 1))[labels]
-    scores = scores.astype(np.float64)
+    scores = np.clip(scores.astype(np.float64), -1e300, 1e300)  # infinite ones are very sure
     if kind == "probabilities":
         p = np.concatenate([1 - scores, scores], axis=1) if scores.shape[1] == 1 else scores
         if (p < -1e-6).any() or (p > 1 + 1e-6).any():
@@ -128,8 +131,8 @@ def _points(x, what="x"):
     if x.ndim != 2 or x.shape[1] != 2 or not len(x):
         raise ValueError(f"{what} must be points (N, 2), got shape {x.shape}: a boundary is drawn of two features; for "
                          "more, give a function of two of them, or of their PCA")
-    if not np.isfinite(x).all():
-        raise ValueError(f"{what} holds numbers that are not finite")
+    if x.dtype.kind not in "biuf" or not np.isfinite(x).all():
+        raise ValueError(f"{what} must be finite real numbers, got {x.dtype} of which not all are")
     return x.astype(np.float64)
 
 
@@ -141,9 +144,9 @@ def _labels(y, n, what="y"):
     if y.size != n or y.ndim > 2:
         raise ValueError(f"{what} must be one label for each of {n} points, got shape {y.shape}")
     y = y.reshape(-1)
-    if y.dtype.kind not in "iubf" or (y != np.round(y)).any() or y.min() < -1:
-        raise ValueError(f"{what} must be class labels 0, 1, ..., got {y.dtype} {y[:3]}...; for a regression, "
-                         'output="values"')
+    if y.dtype.kind not in "iubf" or (y != np.round(y)).any() or not -1 <= y.min() <= y.max() < MOST:
+        raise ValueError(f"{what} must be class labels 0, 1, ..., below {MOST}, got {y.dtype} {y[:3]}...; for a "
+                         'regression, output="values"')
     y = y.astype(int)
     if (y < 0).any():
         if set(y.tolist()) - {-1, 1}:
@@ -169,7 +172,8 @@ def _pair(data, regression, what):
 def _window(several, margin):
     at = np.concatenate([x for x, _ in several])
     low, high = at.min(axis=0), at.max(axis=0)
-    room = margin * np.maximum(high - low, 1e-3 * max((high - low).max(), 1e-9))
+    span = (high - low).max() or 1.0
+    room = margin * np.where(high - low > 1e-3 * span, high - low, span)
     return tuple((float(a), float(b)) for a, b in zip(low - room, high + room))
 
 
@@ -188,7 +192,7 @@ def draw(model: Module | Callable, x, y, path: str | os.PathLike[str], dark: boo
     theme, several = DARK if dark else LIGHT, [_pair((x, y), output == "values", "x and y")]
     if validation is not None:
         several.append(_pair(validation, output == "values", "validation"))
-    found = field(model, window or _window(several, margin), points, output)
+    found = field(model, _window(several, margin) if window is None else window, points, output)
     said = [_said(model, at, output) for at, _ in several]
     names = _names(classes, found, several)
     figure = style.figure(*_size(found), theme, ["x" * 12] * (len(names) + 3))
@@ -225,7 +229,8 @@ def _said(model, at, output):
     if output == "values":
         return scores.reshape(-1)
     kind = output if output != "auto" else "labels" if scores.dtype.kind in "iub" else "logits"
-    return _probabilities(scores, kind, len(at)).argmax(axis=1)
+    p = _probabilities(scores, kind, len(at))
+    return np.where(np.isnan(p).any(axis=1), -1, p.argmax(axis=1))  # no number is no class
 
 
 def _names(classes, found, several):
@@ -349,7 +354,7 @@ class Recorder:
         self.several = [_pair((x, y), output == "values", "x and y")]
         if validation is not None:
             self.several.append(_pair(validation, output == "values", "validation"))
-        self.window = window or _window(self.several, margin)
+        self.window = _window(self.several, margin) if window is None else window
         self.output, self.points, self.every, self.most, self.unit = output, points, every, most, "step"
         self.clear()
 

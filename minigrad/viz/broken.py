@@ -21,9 +21,9 @@ import numpy as np
 from .. import naming
 from ..graph import Node, outputs_first
 from ..tensor import Tensor
-from .player import run, write
 from .explain import Explanation, _padded, _wide, explain
 from .page import LANGUAGES
+from .player import run, write
 from .walk import Backward
 
 __all__ = ["CASES", "Case", "Cut", "FirstReached", "OneRow", "Overwrites", "Program", "Training", "Unsummed",
@@ -300,7 +300,8 @@ CASES = (
          "optimizer.zero_grad()\nloss.backward()\noptimizer.step()", ("w",), {
              "en": ("No zero_grad",
                     "In the second step w gets 6 + (-4.8) = 1.2: the sign is wrong, and w moves away from the minimum.",
-                    "backward adds to .grad, and 6 was left there by the first step.",
+                    "backward adds to .grad, and 6 was left there by the first step. A sum of all gradients so far is "
+                    "momentum that nothing damps: w swings around the minimum and does not come to rest.",
                     "This step's rules are all right. What is wrong is the sum: central differences are of this step's "
                     "loss alone, whose gradient is -4.8, so they flag w and nothing else. Print .grad after each "
                     "backward, or compare with grad(loss, w), which starts from nothing.",
@@ -308,7 +309,8 @@ CASES = (
              "ko": ("zero_grad를 빠뜨림",
                     "두 번째 단계에서 w가 받는 기울기는 6 + (-4.8) = 1.2입니다. 부호가 틀려서 w는 최솟값에서 "
                     "멀어집니다.",
-                    "backward는 .grad에 더하는데, 첫 단계의 6이 그대로 남아 있었습니다.",
+                    "backward는 .grad에 더하는데, 첫 단계의 6이 그대로 남아 있었습니다. 지금까지의 모든 기울기의 합은 "
+                    "감쇠 없는 모멘텀과 같아서, w는 최솟값 둘레를 오가며 멈추지 않습니다.",
                     "이 단계의 규칙은 모두 옳고, 합이 틀렸습니다. 중앙 차분은 이 단계의 손실만 보므로 그 기울기 "
                     "-4.8과 다른 w만 짚어 냅니다. backward 뒤마다 .grad를 찍어 보거나, 0에서 시작하는 "
                     "grad(loss, w)와 비교하세요.",
@@ -385,15 +387,16 @@ CASES = (
          "rule(np.tanh, lambda g, y, x: g * (1 - y * y))", ("z", "w"), {
              "en": ("A wrong rule: tanh' = 1 - y",
                     "z gets g (1 - y), and should get g (1 - y^2): with y = 0.635 not even two thirds of it.",
-                    "A slip in one formula. At y = 0 both are 1, and for y < 0 the wrong one is too large: the sign is "
-                    "always right, so training goes on.",
+                    "A slip in one formula. At y = 0 both are 1, and for y < 0 the wrong one is too large. This factor "
+                    "has the right sign always, a sum of such messages need not: most trainings go on, some do not.",
                     "Central differences flag z, right behind tanh, and all that lies behind; gradcheck(np.tanh, x) "
                     "fails and names the rule of tanh.",
                     "Check every rule with testing.check_op before it is used."),
              "ko": ("틀린 규칙: tanh' = 1 - y",
                     "z는 g (1 - y^2)를 받아야 하는데 g (1 - y)를 받습니다. y = 0.635이므로 3분의 2도 되지 않습니다.",
-                    "식 하나의 실수입니다. y = 0에서는 둘 다 1이고 y < 0이면 틀린 쪽이 더 큽니다. 부호는 언제나 "
-                    "맞으므로 학습은 계속됩니다.",
+                    "식 하나의 실수입니다. y = 0에서는 둘 다 1이고 y < 0이면 틀린 쪽이 더 큽니다. 이 인수의 "
+                    "부호는 언제나 맞지만 여러 메시지의 합은 그렇지 않을 수 있습니다. 대개는 학습이 되고 가끔 "
+                    "실패합니다.",
                     "중앙 차분은 tanh 바로 뒤의 z와 그 뒤의 모두를 짚고, gradcheck(np.tanh, x)는 실패하며 tanh의 "
                     "규칙을 지목합니다.",
                     "규칙은 쓰기 전에 모두 testing.check_op으로 검사하세요."),

@@ -8,7 +8,6 @@ import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -17,12 +16,11 @@ from ..nn import Module
 from ..tensor import Tensor
 from .anatomy import Anatomy, static_text
 from .page import LANGUAGES
-from .rules import rule_text, substituted
-from .walk import Backward, differences
+from .rules import number, rule_text, substituted
+from .walk import TOLERANCE, Backward, differences, seed
 
-__all__ = ["TOLERANCE", "Explanation", "Row", "explain"]
+__all__ = ["Explanation", "Row", "explain"]
 
-TOLERANCE = 1e-3  # relative: from there on a gradient and its central differences do not agree
 SMALL = 4  # up to so many entries, numbers are shown
 LONGEST = 80  # a longer expression with numbers in it explains nothing
 WIDEST, NARROWEST = 100, 60
@@ -39,7 +37,8 @@ TEXTS = {
         "should": "it should be {g}", "kink": "kink", "wrong": "wrong",
         "along": "{d} along u", "verdict_ok": "Central differences agree with every gradient.",
         "verdict_some": "Central differences agree with the {n} of {all} gradients that they were taken of.",
-        "verdict_none": "No central differences: an operation draws numbers, or the values are complex.",
+        "verdict_none": "No central differences: the values are complex or not finite, or come out otherwise when they "
+                        "are computed again in float64 (an operation that draws numbers, or large rounding errors).",
         "verdict_wrong": "Central differences do not agree with the gradient of: {names}.",
         "kinks": "At a kink (of relu, abs, max ...) the differences to the left and to the right do not agree.",
         "u": "u: a random direction of length 1, along which a large value is moved as a whole.",
@@ -59,7 +58,8 @@ TEXTS = {
         "should": "올바른 값은 {g}", "kink": "꺾임", "wrong": "틀림",
         "along": "u 방향 {d}", "verdict_ok": "모든 기울기가 중앙 차분과 일치합니다.",
         "verdict_some": "중앙 차분을 구한 기울기 {n}개(전체 {all}개)가 모두 중앙 차분과 일치합니다.",
-        "verdict_none": "중앙 차분 없음: 난수를 뽑는 연산이 있거나 값이 복소수입니다.",
+        "verdict_none": "중앙 차분 없음: 값이 복소수이거나 유한하지 않습니다. 또는 float64로 다시 계산하면 다른 값이 "
+                        "됩니다(난수를 뽑는 연산이나 큰 반올림 오차).",
         "verdict_wrong": "중앙 차분과 일치하지 않는 기울기: {names}.",
         "kinks": "꺾인 점(relu, abs, max 등)에서는 좌우의 차분이 서로 다릅니다.",
         "u": "u: 길이 1인 무작위 방향. 큰 값은 이 방향으로 통째로 움직입니다.",
@@ -157,23 +157,11 @@ def explain(loss: Tensor, model: Module | None = None, names: Mapping[str, objec
                                "loss.backward(), keep them with loss.backward(retain_graph=True), or compute the loss "
                                "again")
         _saved(node)
-    seeds = {loss.node: _seed(loss, gradient)}
+    seeds = {loss.node: seed(loss, gradient, "explain")}
     walk = backward(seeds, before)
     right = None if backward is Backward and not before else Backward(seeds)
     checks = differences(seeds, walk.grads) if check else None
     return _Teller(anatomy, walk, right, checks, depth, TEXTS[language]).told(language, steps)
-
-
-def _seed(loss, gradient):
-    if gradient is None:
-        if loss.size != 1:
-            raise ValueError(f"explain: a walk from shape {loss.shape} needs gradient=, the gradient of the final "
-                             "result with respect to it; or reduce to one number first, with t.sum() or t.mean()")
-        return np.ones(loss.shape, loss.dtype)
-    g = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, loss.dtype)
-    if g.shape != loss.shape:
-        raise ValueError(f"explain: gradient has shape {g.shape}, but the Tensor has {loss.shape}")
-    return g
 
 
 class _Teller:
@@ -221,7 +209,7 @@ class _Teller:
             return f"#{self.steps[key]}"
         value = self.anatomy.value(key)
         if value is not None and np.ndim(value) == 0:
-            return _number(value)
+            return number(value)
         return "const" if value is None else f"const{_shape(value)}"
 
     def operation(self, node):
@@ -242,7 +230,7 @@ class _Teller:
             node, shut = nodes[-1], self.closed(nodes[0])
             value = self.anatomy.value(node)
             line = self.anatomy.line(node)
-            place = f"{Path(line.file).name}:{line.number}" if line else ""
+            place = line.place if line else ""
             call = shut.parent if shut else self.anatomy.call(node)
             heading = f"[{_clean(call.title)}]" if call is not None and call is not shown else ""
             shown = call
@@ -283,7 +271,7 @@ class _Teller:
             return _summary(visit.g, shape), "", ""
         verdict = self.verdict(visit.node)
         found = _summary(check.values, shape) if check.direction is None else self.say["along"].format(
-            d=_number(check.values[0]))
+            d=number(check.values[0]))
         error = f"{check.error:.2g}" if check.error >= 0.01 else f"{check.error:.0e}".replace("e-0", "e-")
         error += f" {self.say.get(verdict, '')}".rstrip()
         return _summary(visit.g, shape), found, error
@@ -360,19 +348,13 @@ def _same(a, b):
 
 
 # ---- values ----
-def _number(value):
-    array = np.asarray(value)
-    formats = {"all": lambda v: f"{v:.4g}"} if array.dtype.kind in "fc" else None
-    return " ".join(np.array2string(array, separator=", ", formatter=formats).split())
-
-
 def _summary(value, shape=True):
     """The numbers of a small value; of a large one the shape, unless that stands beside, and size."""
     if value is None:
         return ""
     array = np.asarray(value)
     if array.size <= SMALL:
-        return _number(array)
+        return number(array)
     if array.dtype.kind == "b":
         return f"{int(array.sum()):,} of {array.size:,} true"
     bad = array.size - int(np.isfinite(array).sum())

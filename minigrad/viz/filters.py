@@ -270,9 +270,7 @@ def _named(axes, text, theme):
 
 def _image(axes, image, theme):
     if len(image) == 3:
-        low, high = float(image.min()), float(image.max())
-        low, high = (0.0, 1.0) if 0 <= low and high <= 1 else (low, high if high > low else low + 1)
-        axes.imshow(np.clip((np.moveaxis(image, 0, -1) - low) / (high - low), 0, 1), interpolation="nearest")
+        axes.imshow(style.pixels(np.moveaxis(image, 0, -1)), interpolation="nearest")
     else:
         axes.imshow(image[0], cmap="gray_r" if theme is LIGHT else "gray", interpolation="nearest")
     _framed(axes, theme)

@@ -16,7 +16,7 @@ from .anatomy import Anatomy, Call
 
 __all__ = ["Box", "Plan"]
 
-OFTEN = 4  # a module that was called more often is rather folded than collapsed
+OFTEN = 4  # a module that was called more often is rather folded than collapsed; more passes are not told apart
 LITTLE = 8  # boxes that say nothing about a graph that has more than the limit
 FEW = 4  # leaves with the same users that are still drawn each on its own
 # what is drawn as one box, from the mildest on
@@ -85,11 +85,9 @@ class Plan:
         found = []
         often = any(call.of > OFTEN for call in self.anatomy.calls)
         for level in range(mildest, WHOLE + 1 if fold is False else EXPRESSION + 1):
-            for tried in range(self.deepest, -1, -1):
-                items = self._items(tried, level, self.limit)
-                if items is not None:
-                    found.append((len(set(items.values())), -level, items, tried))
-                    break
+            tried, items = self._deepest(level)
+            if items is not None:
+                found.append((len(set(items.values())), -level, items, tried))
             if found and found[-1][3] == self.deepest:
                 break
             if often and fold is None:  # calls side by side that share their weights are a hairball
@@ -107,6 +105,18 @@ class Plan:
             if (items := self._items(0, level, self.limit)) is not None:
                 return items, 0, level
         return self._items(0, RUN), 0, RUN
+
+    def _deepest(self, level):
+        """(the largest depth that fits into the limit, its items), or (None, None)."""
+        low, high, found = 0, self.deepest, (None, None)
+        while low <= high:
+            tried = (low + high + 1) // 2
+            items = self._items(tried, level, self.limit)
+            if items is None:
+                high = tried - 1
+            else:
+                low, found = tried + 1, (tried, items)
+        return found
 
     def _items(self, depth, level, limit=None):
         """{key: item} at this depth and level; None once there are more than ``limit`` items."""
@@ -141,9 +151,7 @@ class Plan:
     def _place(self, stage, call, depth, level):
         """(frames, the item that stands for the whole call, if its frame is not open)."""
         around = call.around if call is not None else ()
-        frames = (("stage", stage),) * (stage is not None)
-        for inner in around[:depth]:
-            frames = *frames, _mark(inner, level)
+        frames = (("stage", stage),) * (stage is not None) + tuple(_mark(inner, level) for inner in around[:depth])
         if len(around) <= depth:
             return frames, None
         return frames, (frames, ("call", _mark(around[depth], level)))
@@ -219,13 +227,19 @@ class Plan:
 
     def _find_passes(self):
         """{node: number of the stage}: forward, backward, what was made of the gradient, backward through that, ..."""
-        begun, at = sorted(passes), {}
+        begun, at = [], {}
+        for one in sorted(passes):
+            if not begun or one[0] > begun[-1][1]:  # one that a rule made inside of another is part of that
+                begun.append(one)
         for node in self.anatomy.inputs:
             i = bisect_right(begun, (node.born, 0))
             at[node] = i, i > 0 and node.born < begun[i - 1][1]
         here = sorted({i for i, recorded_by_it in at.values() if recorded_by_it})
         if not here:
             return {}
+        if len(here) > OFTEN:  # a loop that learns by gradients
+            self.names = ["forward", f"backward, {len(here):,} passes"]
+            return self._with_leaves({node: int(recorded_by_it) for node, (_, recorded_by_it) in at.items()})
         stage = {node: 2 * bisect_right(here, i) - recorded_by_it for node, (i, recorded_by_it) in at.items()}
         there = sorted(set(stage.values()))
         self.names = [("of the gradient" if n else "forward") if n % 2 == 0 else

@@ -21,8 +21,9 @@ import numpy as np
 from ..checkpoint import replacing
 from ..graph import Node
 from ..nn import Module
+from ..source import file_name
 from ..tensor import Tensor
-from .anatomy import Anatomy
+from .anatomy import Anatomy, static_text
 from .folding import RUN, Box, Plan
 
 if TYPE_CHECKING:
@@ -156,21 +157,30 @@ def _laid_out(picture, format):
     import graphviz
     source = picture.source if format != "png" else picture.source.replace("{\n", "{\n\tgraph [dpi=144]\n", 1)
     try:
-        return _titled(graphviz.Source(source).pipe(format=format), format)
+        return _finished(graphviz.Source(source).pipe(format=format), format)
     except (graphviz.ExecutableNotFound, graphviz.CalledProcessError):
         pass
     # in a process of its own: Graphviz inside Python writes warnings to stderr, and takes Python with it if it fails
     run = subprocess.run([sys.executable, "-c", PYGRAPHVIZ, format], input=source.encode(), capture_output=True)
-    return _titled(run.stdout, format) if run.returncode == 0 and run.stdout else None
+    return _finished(run.stdout, format) if run.returncode == 0 and run.stdout else None
 
 
-def _titled(content, format):
+def _finished(content, format):
     """An SVG whose titles, which browsers show and screen readers tell, are the tooltips, and not n0 or n0->n1."""
     if format != "svg":
         return content
+    content = re.sub(rb'<g id="node\d+" class="node">.*?(?=<!-- |\Z)', _centred, content, flags=re.DOTALL)
     content = re.sub(rb'<title>(?:n|cluster_)\d+</title>(\s*<g id="a_[^"]*"><a xlink:title="([^"]*)")',
                      rb"<title>\2</title>\1", content)
     return re.sub(rb"<title>(?:(?:n|cluster_)\d+(?:&#45;&gt;n\d+)?| )</title>\n?", b"", content)
+
+
+def _centred(box):
+    """A box whose lines stay in its middle in a viewer with another font than Graphviz measured, or a finer measure."""
+    outline = re.search(rb'<(?:polygon|path)[^>]* (?:points|d)="([^"]*)"', box[0])[1]
+    xs = [float(x) for x in re.findall(rb"(-?[\d.]+),", outline)]
+    middle = (min(xs) + max(xs)) / 2
+    return re.sub(rb'text-anchor="start" x="[^"]*"', b'text-anchor="middle" x="%.2f"' % middle, box[0])
 
 
 @functools.cache
@@ -341,7 +351,7 @@ class _Drawing:
     def _lines_of_one(self, key):
         node, value, name = key, self.anatomy.value(key), self._name(key)
         is_node = isinstance(key, Node)
-        operation = f"{node.op.name}{_static(node.static)}" if is_node and node.op is not None else None
+        operation = _operation(node) if is_node and node.op is not None else None
         shape = node.shape if is_node else np.shape(value) if value is not None else None
         lines = [("b", _short(name))] * (name is not None)
         lines += [("" if name is not None else "b", operation)] * (operation is not None)
@@ -388,9 +398,9 @@ class _Drawing:
         if first[:2] == last[:2]:
             return _line(first)
         if first.file != last.file:
-            return f"{Path(first.file).name}, {Path(last.file).name}, …"
+            return f"{file_name(first.file)}, {file_name(last.file)}, …"
         inside = f", {first.function}" if first.function == last.function and first.function[0] != "<" else ""
-        return f"{Path(first.file).name}:{first.number}–{last.number}{inside}"
+        return f"{first.place}–{last.number}{inside}"
 
     def _tip(self, box):
         lines = [text for _, text in self._lines(box)] if box.calls or len(box.keys) > 1 else []
@@ -402,7 +412,7 @@ class _Drawing:
         elif len(box.keys) == 1:
             key = box.keys[0]
             name, value, where = self.anatomy.name(key), self.anatomy.value(key), self.anatomy.line(key)
-            operation = isinstance(key, Node) and key.op is not None and key.op.name + _static(key.static, 400)
+            operation = isinstance(key, Node) and key.op is not None and _operation(key, 400)
             lines = [name or "", operation or "", _line(where) if where else "", *_whole(value)]
             if isinstance(key, Node) and key.grad is not None:
                 lines += ["gradient:", *_whole(key.grad.data)]
@@ -443,8 +453,12 @@ def _title(call, count=1, long=LONG):
     return text if call.of == 1 else f"{text}, call {call.number} of {call.of}"
 
 
+def _operation(node, longest=40):
+    return f"{node.op.name} {static_text(node.static, longest)}".strip()
+
+
 def _line(line):
-    return f"{Path(line.file).name}:{line.number}" + (f": {line.text}" if line.text else "")
+    return line.place + (f": {line.text}" if line.text else "")
 
 
 def _many(count, what):
@@ -472,26 +486,6 @@ def _whole(value):
         return []
     array = np.asarray(value)
     return np.array2string(array, separator=", ", threshold=200, edgeitems=3, precision=6).splitlines()[:40]
-
-
-def _static(static, longest=40):
-    """The keyword arguments that a reader wants: no switches, no defaults like ddof=0, no masks or indices."""
-    def wanted(k, v):
-        return k in ("axis", "index") or (k != "shape" and not isinstance(v, (bool, np.ndarray)) and v != 0)
-    shown = [_index(v) if k == "index" else f"{k}={v}" for k, v in (static or {}).items()
-             if v is not None and wanted(k, v)]
-    text = ", ".join(shown)
-    return f" {text}" if text and len(text) <= longest and "array(" not in text else ""
-
-
-def _index(index):
-    """As it is written: [:, 0]."""
-    def part(i):
-        if isinstance(i, slice):
-            ends = [("" if end is None else str(end)) for end in (i.start, i.stop, i.step)]
-            return ":".join(ends[:2] + ends[2:] * (i.step is not None))
-        return "..." if i is Ellipsis else str(i)
-    return f"[{', '.join(map(part, index)) if isinstance(index, tuple) else part(index)}]"
 
 
 def _clean(text):

@@ -13,6 +13,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from numbers import Real
+from operator import methodcaller
 
 from ..kernels.compiled import Untranslatable, _codes, loop_text
 
@@ -62,8 +63,8 @@ def loop(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, ...]) -
 
 
 def literal(value: object) -> str:
-    """Numbers with all their digits, texts, None, lists and dictionaries of such, as JavaScript."""
-    return json.dumps(value, ensure_ascii=False)
+    """Numbers with all their digits, texts, None, lists, arrays and dictionaries of such, as JavaScript."""
+    return json.dumps(value, ensure_ascii=False, default=methodcaller("tolist"))
 
 
 def _definition(formula):
@@ -243,6 +244,11 @@ class _Jets(_Writer):
     def varies(self, node):
         return any(isinstance(n, ast.Name) and _name(n.id) in self.given for n in ast.walk(node))
 
+    def both(self, node):
+        if self.varies(node) and not isinstance(node, (ast.Name, ast.BinOp, ast.UnaryOp, ast.Call)):
+            raise self.refusal(node)  # a jet is an array: JavaScript would compare and choose something else
+        return super().both(node)
+
     def of_BinOp(self, node):
         if not self.varies(node):
             return super().of_BinOp(node)
@@ -251,9 +257,11 @@ class _Jets(_Writer):
         return f"jet.{JETS[type(node.op)]}({self.text(node.left)}, {self.text(node.right)})"
 
     def of_UnaryOp(self, node):
-        if self.varies(node) and isinstance(node.op, ast.USub):
-            return f"jet.mul(-1, {self.text(node.operand)})"
-        return super().of_UnaryOp(node)
+        if not self.varies(node):
+            return super().of_UnaryOp(node)
+        if not isinstance(node.op, ast.USub):
+            raise self.refusal(node)
+        return f"jet.mul(-1, {self.text(node.operand)})"
 
     def of_Call(self, node):
         if not self.varies(node):

@@ -81,6 +81,9 @@ class _Loss:
     """The loss as a function of the vector of all weights, measured without a graph."""
 
     def __init__(self, loss, model):
+        if not callable(loss):
+            raise TypeError("the loss is wanted as a function that computes it, like lambda: F.mse_loss(model(x), y), "
+                            f"got {loss!r:.60}")
         self.model = model if isinstance(model, Module) else None
         self.objective = Objective(loss, model.parameters() if self.model is not None else model)
         if any(p.size == 0 for p in self.objective.params):
@@ -98,10 +101,10 @@ class _Loss:
                     array[...] = value
                     changed(array)
         with no_grad(), np.errstate(all="ignore"):
-            value = self.loss()
-        if np.size(value.data if isinstance(value, Tensor) else value) != 1:
-            raise TypeError(f"the loss must be one number, got {value!r:.60}")
-        return float(value.item() if hasattr(value, "item") else value)
+            value = np.asarray(Tensor.plain(self.loss()))
+        if value.size != 1 or value.dtype.kind not in "biuf":
+            raise TypeError(f"the loss must be one real number, got {value!r:.60}")
+        return float(value.item())
 
     def at(self, points: Iterable[np.ndarray], total: int, title: str) -> np.ndarray:
         """The losses at many points, with a bar where there is a terminal."""
@@ -720,7 +723,8 @@ def _trails(axes, trails, names, labels, theme):
     for at, name, _ in ends:
         if left <= at[0] <= right and low <= at[1] <= high:
             side = at[0] < left + 0.75 * (right - left)
-            axes.annotate(name, at, (9 if side else -9, 0), textcoords="offset points", fontsize=9, color=theme.ink,
+            short = name if len(name) <= 24 else f"{name[:23]}…"
+            axes.annotate(short, at, (9 if side else -9, 0), textcoords="offset points", fontsize=9, color=theme.ink,
                           ha="left" if side else "right", va="center", zorder=7,
                           path_effects=[withStroke(linewidth=2.5, foreground=theme.paper)])
     starts = np.array([trail.points[0] for trail in trails])

@@ -13,6 +13,7 @@ __all__ = ["Layout", "Sketch", "laid_out"]
 INCH = 72.0
 PATIENCE = 60  # seconds, after which plain layers will do
 GAP = 24.0  # pixels between boxes
+LANE = 4.0  # pixels for an edge beside them
 SCRIPT = """import json, sys, pygraphviz
 graphs = json.load(sys.stdin)
 print(json.dumps([json.loads(pygraphviz.AGraph(string=g).draw(format="json", prog="dot")) for g in graphs]))"""
@@ -114,7 +115,7 @@ def _read(sketch, drawn):
 
 
 def _layers(sketch):
-    """Every box one layer below the lowest of its inputs, beside the others of its layer, near its inputs."""
+    """Every box one layer below the lowest of its inputs, near them; edges over several layers between the boxes."""
     sources: dict = {box: [] for box in sketch.boxes}
     for a, b in sketch.edges:
         sources[b].append(a)
@@ -127,25 +128,43 @@ def _layers(sketch):
     for box in reversed(list(sketch.boxes)):  # what has no inputs stands just above its first use
         if not sources[box] and users[box]:
             rank[box] = max(0, min(rank[b] for b in users[box]) - 1)
+    sizes, bends, ways = dict(sketch.boxes), {}, []
+    for a, b in sketch.edges:  # past the boxes of the layers between; edges from one box go together
+        way = [a]
+        for r in range(rank[a] + 1, rank[b]):
+            if (a, r) not in bends:
+                bend = bends[a, r] = object()
+                sizes[bend], rank[bend], sources[bend] = (LANE, 0.0), r, [way[-1]]
+            way.append(bends[a, r])
+        ways.append([*way, b])
+        sources[b] = [way[-1] if source == a else source for source in sources[b]]
     layers: dict = {}
-    for box in sketch.boxes:
+    for box in sizes:
         layers.setdefault(rank[box], []).append(box)
-    boxes, y = {}, GAP
+    boxes, y, above = {}, GAP, 0.0
     for r in sorted(layers):
-        at = lambda box: [boxes[a][0] + boxes[a][2] / 2 for a in sources[box] if a in boxes] or [0.0]
-        row = sorted(layers[r], key=lambda box: sum(at(box)) / len(at(box)))
-        x, height = GAP, max(sketch.boxes[box][1] for box in row)
+        centres = {box: [boxes[a][0] + boxes[a][2] / 2 for a in sources[box] if a in boxes] or [above]
+                   for box in layers[r]}
+        near = {box: sum(xs) / len(xs) for box, xs in centres.items()}
+        row = sorted(layers[r], key=near.__getitem__)
+        x, height = GAP, max(sizes[box][1] for box in row)
         for box in row:
-            width = sketch.boxes[box][0]
-            x = max(x, sum(at(box)) / len(at(box)) - width / 2)
-            boxes[box] = (x, y, width, sketch.boxes[box][1])
+            width = sizes[box][0]
+            x = max(x, near[box] - width / 2)
+            boxes[box] = (x, y, width, sizes[box][1] if box in sketch.boxes else height)
             x += width + GAP
-        y += height + 1.6 * GAP
+        y, above = y + height + 1.6 * GAP, sum(near.values()) / len(near)
     edges = []
-    for a, b in sketch.edges:
-        (ax, ay, aw, ah), (bx, by, bw, _) = boxes[a], boxes[b]
-        x0, y0, x1, y1 = ax + aw / 2, ay + ah, bx + bw / 2, by
-        middle = (y0 + y1) / 2
-        edges.append(f"M{x0:.1f} {y0:.1f}C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}")
+    for way in ways:
+        path, last = "", None
+        for box in way:
+            left, top, width, height = boxes[box]
+            x = left + width / 2
+            if last:
+                middle = (last[1] + top) / 2
+                path += f"C{last[0]:.1f} {middle:.1f} {x:.1f} {middle:.1f} {x:.1f} {top:.1f}"
+            path += "" if box is way[-1] else f"{'L' if last else 'M'}{x:.1f} {top + height:.1f}"
+            last = x, top + height
+        edges.append(path)
     width = max((x + w for x, _, w, _ in boxes.values()), default=0) + GAP
     return Layout(width, y, {box: boxes[box] for box in sketch.boxes}, edges, {})

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..nn import Module
 from ..train import History
+from . import style
 from .training import MissingExtra, curves
 
 __all__ = ["Curves", "picture"]
@@ -142,7 +143,9 @@ class Curves:
         if self._drawable():
             _plotext()
         if path is not None:
-            _check(self.path)
+            style.figure(1, 1)  # which says what is missing
+            if self.path.suffix.lower() not in (".png", ".svg", ".pdf"):
+                raise ValueError(f"{path}: a picture's name ends in .png, .svg or .pdf")
 
     def __enter__(self) -> Curves:
         return self
@@ -192,12 +195,3 @@ class Curves:
     def _write(text):
         sys.stderr.write(text)
         sys.stderr.flush()
-
-
-def _check(path):
-    try:
-        importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise MissingExtra('matplotlib is needed for pictures: pip install "minigrad[plot]"') from error
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"{path}: a picture's name ends in .png, .svg or .pdf")

@@ -10,7 +10,6 @@ import html
 import math
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -47,6 +46,7 @@ def tensor_html(t: Tensor) -> str:
     svg = tensor_svg(t)
     if svg is not None:
         svg = re.sub(r' id="[^"]*"', "", svg[svg.index("<svg"):])  # several pictures on one page
+        svg = svg.replace("<svg", '<svg style="max-width:none"', 1)  # a notebook would shrink it beyond reading
         parts.append(_fold("graph", PAPER.format(svg)))
     return FRAME.format("".join(f"<div>{part}</div>" for part in parts))
 
@@ -97,8 +97,7 @@ def _tensor_head(t):
     if not t.is_leaf:
         head += f", by <b>{_e(t.node.op.name)}</b>"
         if (where := line(t.node.where)) is not None:
-            text = f"{Path(where.file).name}:{where.number}" + f": {where.text}" * bool(where.text)
-            head += " " + SOFT.format(f"<code>{_e(text)}</code>")
+            head += " " + SOFT.format(f"<code>{_e(graph._line(where))}</code>")
     return head
 
 

@@ -64,8 +64,8 @@ def write(path: str | os.PathLike[str], name: str, data: Mapping[str, object], t
     body = re.sub(r"<!--(\w+)-->", lambda place: (markup or {})[place[1]], _read(f"{name}.html"))
     script = script.replace("</", "<\\/")  # which may end a script, but not inside a string then
     css, js = ("\n".join(text for part in names if (text := _read(f"{part}.{kind}"))) for kind in ("css", "js"))
-    page = PAGE.format(language=language, title=html.escape(title), css=css, body=body,
-                       data=_json({**data, "title": title, "language": language}), js=f"{script}\n{js}" if script else js)
+    page = PAGE.format(language=language, title=html.escape(title), css=css, body=body, js="\n".join((script, js)),
+                       data=_json({**data, "title": title, "language": language}))
     with replacing(path) as beside:
         beside.write_text(page, encoding="utf-8", errors="replace")  # a file's name may be no Unicode
     return Path(path)

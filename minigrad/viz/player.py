@@ -17,12 +17,13 @@ import numpy as np
 
 from ..graph import Node, _saved
 from ..nn import Module
+from ..source import file_name
 from ..tensor import Tensor
 from . import page
 from .anatomy import Anatomy, static_text
 from .layout import Sketch, laid_out
 from .rules import rule_texts, substituted
-from .walk import Backward, differences, jacobian
+from .walk import Backward, differences, jacobian, seed
 
 __all__ = ["player", "run", "write"]
 
@@ -32,7 +33,7 @@ LONG = 120  # characters of a rule with numbers put in that can still be read
 LIMIT = 2000  # operations
 BOXES = 12_000  # in all views together
 TILES, TILE = 16, 28  # pictures of stacks of matrices: how many, and how many pixels a side
-USES = 4  # a leaf that more operations use has a box beside each, or its edges would cover the graph
+USES = 8  # a leaf that more operations use has a box beside each, or its edges would cover the graph
 CHARACTER, LINE = 7.3, 17  # pixels
 
 
@@ -45,7 +46,7 @@ def player(loss: Tensor, path: str | os.PathLike[str], model: Module | None = No
     the page begins. No ``.grad`` is touched and nothing is freed.
 
     Raises RuntimeError if backward has freed the values, or if one was changed in place; ValueError for a Tensor
-    without a graph and for one of more than 2,000 operations.
+    without a graph and for one of more than 2,000 operations; TypeError for several Tensors.
     """
     variables = sys._getframe(1).f_locals if names is None else {}
     return write([run(loss, model, names, variables, gradient=gradient)], path, title, language)
@@ -64,6 +65,9 @@ def run(loss: Tensor, model: Module | None = None, names: Mapping[str, object] |
 
     Where ``backward`` is a faulty one, each gradient also has what it should be.
     """
+    if isinstance(loss, (list, tuple)):
+        raise TypeError(f"player: walks back from one Tensor, not from a {type(loss).__name__}: add them up, or write "
+                        "a page for each")
     anatomy = Anatomy(loss, model, names, variables, who="player")
     operations = [key for key in anatomy.nodes if isinstance(key, Node) and key.op is not None]
     if len(operations) > LIMIT:
@@ -71,24 +75,12 @@ def run(loss: Tensor, model: Module | None = None, names: Mapping[str, object] |
                          "fewer examples, steps or layers teach the same")
     for node in operations:
         _saved(node)
-    seeds = {loss.node: _seed(loss, gradient)}
+    seeds = {loss.node: seed(loss, gradient, "player")}
     told = {"key": "", "title": "", "story": "", **told}
     with np.errstate(all="ignore"):  # NaN and infinities are shown, not warned about
         walked = backward(seeds, before)
         right = None if backward is Backward and not before else Backward(seeds)
         return {**told, **_Story(anatomy, seeds, walked, right).told()}
-
-
-def _seed(loss, gradient):
-    if gradient is None:
-        if loss.size != 1:
-            raise ValueError(f"player: a walk from shape {loss.shape} needs gradient=, the gradient of the final "
-                             "result with respect to it; or reduce to one number first, with t.sum() or t.mean()")
-        return np.ones(loss.shape, loss.dtype)
-    g = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, loss.dtype)
-    if g.shape != loss.shape:
-        raise ValueError(f"player: gradient has shape {g.shape}, but the Tensor has {loss.shape}")
-    return g
 
 
 class _Story:
@@ -99,6 +91,9 @@ class _Story:
         self.ids = {key: i for i, key in enumerate(anatomy.nodes)}
         self.calls = {call: i for i, call in enumerate(anatomy.calls)}
         self.uses = collections.Counter(self.ids[source] for sources in anatomy.inputs.values() for source in sources)
+        self.forward = sorted(anatomy.inputs, key=lambda node: node.born)
+        self.steps = {node: step for step, node in enumerate(self.forward, 1) if not anatomy.name(node)}
+        self.alike = collections.Counter(node.op.name for node in self.steps)
 
     def told(self):
         boxes = [self._box(key) for key in self.anatomy.nodes]
@@ -107,7 +102,7 @@ class _Story:
             "boxes": boxes,
             "calls": [{"title": c.title, "kind": c.kind, "path": c.path,
                        "parent": None if c.parent is None else self.calls[c.parent]} for c in self.anatomy.calls],
-            "forward": [self.ids[key] for key in sorted(self.anatomy.inputs, key=lambda node: node.born)],
+            "forward": [self.ids[node] for node in self.forward],
             "backward": [self._visit(visit, checks.get(visit.node)) for visit in self.walked.visits],
             "views": self._views(boxes),
         }
@@ -120,10 +115,11 @@ class _Story:
         return {
             "kind": anatomy.kind(key), "name": anatomy.name(key),
             "op": key.op.name if is_node and key.op is not None else None,
+            "step": self.steps[key] if key in self.steps and self.alike[key.op.name] > 1 else None,
             "static": static_text(key.static) if is_node and key.op is not None else "",
             "inputs": [self.ids[source] for source in anatomy.inputs.get(key, ())],
             "call": None if call is None else self.calls[call],
-            "line": None if line is None else {**line._asdict(), "file": Path(line.file).name},
+            "line": None if line is None else {**line._asdict(), "file": file_name(line.file)},
             "value": None if value is None else told(value),
         }
 
@@ -151,20 +147,22 @@ class _Story:
         values = dict(zip(text.parameters, (visit.g, *node.values))) if text else {}
         small = all(np.size(v) <= 4 for v in values.values())
         numbers = substituted(text, values) if text and small else None
-        entries = np.size(node.values[0]) * np.size(node.values[product.index + 1])
+        y, x = np.asarray(node.values[0]), np.asarray(node.values[product.index + 1])
+        entries, is_real = y.size * x.size, "c" not in (y.dtype.kind, x.dtype.kind)  # else there may be no such matrix
         return {
             "input": product.index, "to": self.ids[product.to],
             "rule": None if text is None else {
                 "text": text.text, "expression": text.is_expression, "file": text.file.name, "line": text.line,
-                "names": [name for name in text.parameters if name in values]},
+                "source": text.is_expression or "\n" in text.text,
+                "names": [name for name in text.parameters if name in values], "settings": _settings(node.static)},
             "numbers": numbers if numbers and len(numbers) <= LONG else None,
             "raw": told(product.raw) if product.summed else None, "summed": list(product.summed),
             "sent": told(product.sent),
             "departs": self.right is not None and not self._as_in_the_table(visit, product),
-            "misfit": np.shape(product.sent) != np.shape(node.values[product.index + 1]),
-            "jacobian": {"entries": entries, "bytes": entries * np.asarray(node.values[0]).itemsize,
-                         "rows": int(np.size(node.values[0])), "columns": int(np.size(node.values[product.index + 1])),
-                         "values": told(jacobian(node, product.index), JACOBIAN) if 0 < entries <= JACOBIAN else None},
+            "misfit": np.shape(product.sent) != x.shape,
+            "jacobian": {"entries": entries, "bytes": entries * y.itemsize, "rows": y.size, "columns": x.size,
+                         "values": told(jacobian(node, product.index), JACOBIAN) if 0 < entries <= JACOBIAN else None}
+            if is_real else None,
         }
 
     @staticmethod
@@ -231,18 +229,20 @@ class _Story:
 def label(box: dict) -> list[str]:
     """The two lines of a box on the page: what it is, and its value or shape."""
     name, op = box["name"], box["op"]
+    op = f"{op}{box['step']}" if box["step"] else op  # add₇: one of several without a name
     head = f"{name} = {op}" if name and op else name or op or ("constant" if box["kind"] == "constant" else "leaf")
     value = box["value"]
     if value is None:
         return [head, ""]
     single = value.get("numbers") is not None and not value["shape"]
     return [head, f"{value['numbers']:.4g}" if single and isinstance(value["numbers"], float)
-            else str(value["numbers"]) if single else "×".join(map(str, value["shape"])) or "1"]
+            else str(value["numbers"]) if single
+            else f"({value['shape'][0]},)" if len(value["shape"]) == 1 else "×".join(map(str, value["shape"])) or "1"]
 
 
 def _size(lines, has_gradient):
     """(width, height) in pixels of a box; one with a gradient has a third line for it."""
-    wide = lambda text: sum(2 if ord(c) > 0x1100 else 1 for c in text)
+    wide = lambda text: sum(1 if ord(c) < 0x1100 or 0x2000 <= ord(c) < 0x2E80 else 2 for c in text)
     return (min(260.0, max(104.0 if has_gradient else 64.0, CHARACTER * max(map(wide, lines)) + 20)),
             (3 if has_gradient else 2) * LINE + 10.0)
 
@@ -250,6 +250,12 @@ def _size(lines, has_gradient):
 def _rule_text(node, index):
     texts = rule_texts(node.op)
     return texts[index] if index < len(texts) else texts[0] if len(texts) == 1 else None
+
+
+def _settings(static):
+    """The static arguments, as a rule's reader wants them."""
+    write = lambda v: " ".join(np.array2string(v, separator=", ").split()) if isinstance(v, np.ndarray) else str(v)
+    return {name: text if len(text := write(value)) <= 60 else text[:59] + "…" for name, value in static.items()}
 
 
 def _same(a, b):
@@ -264,7 +270,8 @@ def told(value, numbers: int = NUMBERS) -> dict:
     if array.dtype.kind == "c":
         found["note"], found["norm"] = "complex", np.linalg.norm(array.ravel())
         if array.size <= numbers:
-            found["numbers"] = np.array([str(z) for z in array.ravel()], object).reshape(array.shape).tolist()
+            plain = array.ravel() + 0  # no -0
+            found["numbers"] = np.array([str(z) for z in plain], object).reshape(array.shape).tolist()
             return found
         array = np.abs(array)
     if array.dtype.kind == "b":

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shlex
 import struct
 import tempfile
 import zlib
@@ -35,18 +36,19 @@ Text = str | Mapping[str, str]  # one for all, or one for each of page.LANGUAGES
 KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 TEXTS = json.loads((page.PAGES / "report.json").read_text(encoding="utf-8"))
 SURFACE = {"points": 15, "samples": 256}  # of the loss landscape
+BOXES = 60  # of the graph, to be read without a magnifying glass
 
 
 # ---- what a report is made of ----
 class Figure(NamedTuple):
     """A picture: ``draw(path, dark)`` writes it to path, once light and once dark, as an .svg or .png, its format.
 
-    themed: False if draw has no dark version: it is called once, and the picture is put on white paper. width: of the
-    picture on the page in CSS pixels, at most; None: its own.
+    caption: what it shows, for those too who cannot see it. themed: False if draw has no dark version: it is called
+    once, and the picture is put on white paper. width: of the picture on the page in CSS pixels, at most; None: its
+    own.
     """
 
     draw: Callable[[Path, bool], object]
-    alt: Text = ""
     caption: Text = ""
     format: str = "png"
     themed: bool = True
@@ -149,7 +151,7 @@ def _section(section, key, folder):
         out.append(f'<div class="look">{_text(section.look, "p")}</div>')
     if section.missing:
         out.append(_left_out(section.missing))
-    out += [_part(part, folder) for part in section.parts]
+    out += [_part(part, folder, f"{key}-{i}") for i, part in enumerate(section.parts, 1)]
     return "\n".join([*out, "</section>"])
 
 
@@ -159,14 +161,14 @@ def _left_out(why):
     return _text(said, "p").replace("<p ", '<p class="left-out" ')
 
 
-def _part(part, folder):
+def _part(part, folder, key):
     makers = {Figure: _figure, Table: _table, Images: _images, Cards: _cards, Commands: _commands}
     if type(part) not in makers:
         raise TypeError(f"report.write: a part is a {', '.join(m.__name__ for m in makers)}, got {part!r:.60}")
-    return makers[type(part)](part, folder)
+    return makers[type(part)](part, folder, key)
 
 
-def _figure(part, folder):
+def _figure(part, folder, key):
     try:
         made = []
         for dark in (False, True) if part.themed else (False,):
@@ -176,13 +178,14 @@ def _figure(part, folder):
     except (ImportError, ValueError) as error:
         return _left_out(str(error))
     width = part.width or _natural_width(made[0][0], part.format)
-    alt, image = _plain(part.alt or part.caption), f"data:{KINDS['.' + part.format]};base64,"
+    alt, image = _plain(part.caption), f"data:{KINDS['.' + part.format]};base64,"
+    named = f' aria-labelledby="{key}-caption"' if part.caption else ""  # in the language that is shown
     images = "".join(
-        f'<img class="{"" if not part.themed else "dark" if dark else "light"}" alt="{alt}" '
+        f'<img class="{"" if not part.themed else "dark" if dark else "light"}" alt="{alt}"{named} '
         f'src="{image}{base64.b64encode(raw).decode()}">' for raw, dark in made)
-    caption = f"<figcaption>{_text(part.caption)}</figcaption>" if part.caption else ""
+    caption = f'<figcaption id="{key}-caption">{_text(part.caption)}</figcaption>' if part.caption else ""
     return (f'<figure><div class="scroll{"" if part.themed else " paper"}" style="--width:{width}px" tabindex="0" '
-            f'role="group" aria-label="{alt}">{images}</div>{caption}</figure>')
+            f'role="group"{named}>{images}</div>{caption}</figure>')
 
 
 def _smaller(path):
@@ -202,7 +205,7 @@ def _natural_width(raw, kind):
     return round(float(found[1]) * 96 / 72) if found else 640
 
 
-def _table(part, folder):
+def _table(part, folder, key):
     numeric = [bool(part.rows) and all(_is_number(row[i]) for row in part.rows) for i in range(len(part.head))]
     kind = lambda i: ' class="number"' if numeric[i] or (part.heat and i) else ""
     head = "".join(f'<th scope="col"{kind(i)}>{_text(h)}</th>' for i, h in enumerate(part.head))
@@ -238,12 +241,12 @@ def _cell(value):
     return _text(value) if isinstance(value, (str, Mapping)) else html.escape(f"{value:,}")
 
 
-def _images(part, folder):
+def _images(part, folder, key):
     items = []
     for image, caption in zip(np.asarray(part.images), part.captions):
         image = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
         ink = image.ndim == 2
-        scaled = np.clip(np.asarray(image, np.float64) / max(float(image.max()), 1e-6), 0, 1)
+        scaled = np.clip(image / max(float(image.max()), 1e-6), 0, 1) if ink else style.pixels(image)
         raw = _png(np.round(255 * (1 - scaled if ink else scaled)).astype(np.uint8))
         items.append(f'<li><img{" class=ink" if ink else ""} alt="{_plain(caption)}" '
                      f'src="data:image/png;base64,{base64.b64encode(raw).decode()}">{_text(caption)}</li>')
@@ -260,12 +263,12 @@ def _png(pixels):
             + chunk(b"IEND", b""))
 
 
-def _cards(part, folder):
+def _cards(part, folder, key):
     inside = "".join(f"<div><dt>{_text(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in part.values)
     return f'<dl class="cards">{inside}</dl>'
 
 
-def _commands(part, folder):
+def _commands(part, folder, key):
     title = f"<h3>{_text(part.title)}</h3>" if part.title else ""
     return f'{title}<pre tabindex="0"><code>{html.escape(part.text)}</code></pre>'
 
@@ -396,8 +399,8 @@ def _curves(run):
     if run.history[0].val_loss is not None:
         head += [_both("validation loss"), _both("validation accuracy")]
         rows = [[*row, f"{r.val_loss:.4f}", f"{r.val_accuracy:.2%}"] for row, r in zip(rows, run.history)]
-    alt = _both("Loss and accuracy over the epochs; the table below has the numbers")
-    return [Figure(draw, alt, format="svg"), Table(head, rows)], ""
+    caption = _both("Loss and accuracy over the epochs; the table below has the numbers.")
+    return [Figure(draw, caption, "svg"), Table(head, rows)], ""
 
 
 def _planned(run):
@@ -430,8 +433,8 @@ def _rate(run):
         axes.set_ylim(0, None)
         axes.locator_params(axis="x", integer=True)
         style.write(figure, path)
-    return [Figure(draw, _both("The learning rate of every step; points: of the last step of each epoch"),
-                   _both("Line: every step. Points: what was noted at the end of each epoch."), "svg")], ""
+    caption = _both("The learning rate. Line: every step. Points: what was noted at the end of each epoch.")
+    return [Figure(draw, caption, "svg")], ""
 
 
 def _result(run):
@@ -477,17 +480,17 @@ def _seen(run, *parts):
     return list(parts), ""
 
 
-def _signal(run, name, alt, **options):
+def _signal(run, name, caption, **options):
     def draw(path, dark):
         from . import signals
         getattr(signals, name)(run.recorder, path, dark=dark, **options)
-    return Figure(draw, alt)
+    return Figure(draw, caption)
 
 
 def _activations(run):
     table = [] if run.recorder is None else [_signals_table(run.recorder)]
-    alt = _both("Histograms of activations, layer by layer, over the steps")
-    return _seen(run, _signal(run, "histograms", alt), *table)
+    caption = _both("Histograms of each layer's activations over the steps, without exact zeros, whose share is above.")
+    return _seen(run, _signal(run, "histograms", caption), *table)
 
 
 def _signals_table(recorder):
@@ -509,25 +512,26 @@ def _verdict(notes):
 
 
 def _gradients(run):
-    return _seen(run, _signal(run, "histograms", _both("Histograms of gradients over the steps"),
+    return _seen(run, _signal(run, "histograms", _both("Histograms of the weights' gradients over the steps."),
                               what="gradients"),
-                 _signal(run, "gradient_norms", _both("The norm of each layer's gradient over the steps")))
+                 _signal(run, "gradient_norms", _both("The norm of each layer's gradient over the steps.")))
 
 
 def _updates(run):
-    return _seen(run, _signal(run, "ratios", _both("Update over weight of each layer over the steps")))
+    return _seen(run, _signal(run, "ratios", _both("Update over weight of each layer over the steps.")))
 
 
 def _dead(run):
-    alt = _both("The share of dead or saturated units over the steps, and which")
-    return _seen(run, _signal(run, "dead_units", alt))
+    caption = _both("Above: the share of dead or saturated units over the steps. Below: which they are, coloured; "
+                    "units go to the right, steps down.")
+    return _seen(run, _signal(run, "dead_units", caption))
 
 
 # ---- what the network has learnt ----
 def _filters(run):
     from . import filters
     return [Figure(lambda path, dark: filters.first_layer(run.model, path, dark=dark),
-                   _both("The weights of the first layer as images"))], ""
+                   _both("The weights of the first layer as images."))], ""
 
 
 def _maps(run):
@@ -535,9 +539,10 @@ def _maps(run):
     if not any(isinstance(m, nn.Conv2d) for m in run.model.modules()):
         return [], _both("this model has no convolutions, which alone put out maps")
     k = run.image()
-    alt = _both("What each layer puts out for test:{k}, a {digit}", k=k, digit=run.classes[run.test.y[k]])
+    caption = _both("What each layer puts out for test:{k}, a {digit}: a row for each layer.", k=k,
+                    digit=run.classes[run.test.y[k]])
     return [Figure(lambda path, dark: filters.feature_maps(run.model, np.asarray(run.test.x[k]), path, dark=dark),
-                   alt)], ""
+                   caption)], ""
 
 
 def _landscape(run):
@@ -553,7 +558,7 @@ def _landscape(run):
         landscape.draw(found[0], path, dark=dark)
     caption = _both("The loss of the first {n} training images on {points} x {points} points of a random plane; the "
                     "trained weights are in the middle.", n=n, points=SURFACE["points"])
-    return [Figure(draw, _both("Contours of the loss around the trained weights"), caption)], ""
+    return [Figure(draw, caption)], ""
 
 
 def _graph(run):
@@ -566,11 +571,12 @@ def _graph(run):
         run.model.zero_grad()
         loss = functional.cross_entropy(run.model(Tensor(images, name="images")), labels)
         loss.backward()
-        picture = graph.draw(loss, run.model, {"labels": labels, "loss": loss}, dark=dark)
+        picture = graph.draw(loss, run.model, {"labels": labels, "loss": loss}, limit=BOXES, dark=dark)
         made = graph.save(picture, path.with_suffix(""), "svg")
         if path not in made:
             raise training.MissingExtra('Graphviz is needed for pictures of graphs: pip install "minigrad[viz]"')
-    return [Figure(draw, _both("The graph of the loss of two images"), format="svg")], ""
+    caption = _both("The graph of the loss of two images; of a large model, with modules folded.")
+    return [Figure(draw, caption, "svg")], ""
 
 
 def _again(run):
@@ -578,10 +584,11 @@ def _again(run):
     options = {"model": s["model"], "data": s["data"], "optimizer": s.get("optimizer"), "lr": s.get("lr"),
                "schedule": s.get("schedule"), "epochs": s.get("epochs"), "batch-size": s.get("batch_size"),
                "augment": s.get("augment"), "validation": s.get("validation"), "seed": s.get("seed")}
-    command = "minigrad train " + " ".join(f"--{k} {v}" for k, v in options.items() if v is not None)
-    where = run.folder.as_posix()
+    command = "minigrad train " + " ".join(f"--{k} {shlex.quote(str(v))}" for k, v in options.items() if v is not None)
+    path = run.folder.as_posix()
+    where = shlex.quote(path)
     python = ("from minigrad import checkpoint, data, train\n"
-              f'model = checkpoint.load("{where}/model.safetensors").build()\n'
+              f'model = checkpoint.load({json.dumps(path + "/model.safetensors", ensure_ascii=False)}).build()\n'
               f'print(train.evaluate(model, data.load("{s["data"]}", train=False)).accuracy)')
     changed = run.history[-1].lr is not None and run.steps and _planned(run) is None
     note = [] if not changed else [_both(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import linecache
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..graph import Each, Op
 
-__all__ = ["RuleText", "rule_text", "rule_texts", "substituted"]
+__all__ = ["RuleText", "number", "rule_text", "rule_texts", "substituted"]
 
 
 class RuleText(NamedTuple):
@@ -100,7 +101,7 @@ def _loaded(code):
 
 @functools.cache
 def _parsed(path):
-    text = path.read_text(encoding="utf-8")
+    text = "".join(linecache.getlines(str(path)))  # which knows a notebook's cells too
     return text, ast.parse(text)
 
 
@@ -128,15 +129,17 @@ def substituted(rule: RuleText, values: Mapping[str, object]) -> str | None:
     if not names:
         return None
     for n in sorted(names, key=lambda n: -n.col_offset):
-        text = _number(values[n.id])
-        if text.startswith("-") and isinstance(parents[n], (ast.BinOp, ast.UnaryOp)):
+        text = number(values[n.id])
+        signed = text.startswith("-") or np.asarray(values[n.id]).dtype.kind == "c"
+        if signed and text[0] != "[" and isinstance(parents[n], (ast.BinOp, ast.UnaryOp)):
             text = f"({text})"
         line = source.encode()
         source = (line[:n.col_offset] + text.encode() + line[n.end_col_offset:]).decode()
     return source[1:-1]
 
 
-def _number(value):
+def number(value: object) -> str:
+    """A number or a small array on one line, floats with four digits."""
     array = np.asarray(value)
-    return np.array2string(array, separator=", ", formatter=None if array.dtype.kind not in "fc" else {
-        "all": lambda v: f"{v:.4g}"}).replace("\n", "")
+    formats = {"all": "{:.4g}".format} if array.dtype.kind in "fc" else {"bool": str}
+    return " ".join(np.array2string(array, separator=", ", formatter=formats).split())

@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import functional as F
 from .. import nn
+from ..mode import mode
 from ..nn import activations
 from ..nn.conv import _Kernels, _LocallyConnected, _SeparableConv
 from ..nn.module import Module
@@ -30,7 +33,7 @@ from ..tensor import Tensor
 from ..train import History
 from ..tree import leaves
 from . import style
-from .style import DARK, LIGHT, LINES
+from .style import DARK, LIGHT, LINES, short
 
 __all__ = ["LIMITS", "Recorder", "Row", "Series", "dead_units", "gradient_norms", "histograms", "ratios"]
 
@@ -55,6 +58,7 @@ MEANINGS = {"dead": "over {:.0%} of the units were 0 for every sample of the las
 BOUNDS = [(F.tanh, (-1.0, 1.0)), (np.tanh, (-1.0, 1.0)), (F.softsign, (-1.0, 1.0)), (F.sigmoid, (0.0, 1.0)),
           (F.hardsigmoid, (0.0, 1.0))]
 RECTIFIERS = (F.relu, F.relu6, F.hardshrink, F.softshrink, F.hardswish)
+WATCHED = (F.relu, F.sigmoid, np.tanh, np.maximum)  # where forward calls them as functions; maximum: of 0
 
 
 # ---- what is recorded ----
@@ -111,9 +115,11 @@ class Recorder:
     ``parameters`` are `Series` by name, layers in the order of their calls.
 
     where: which modules, a pattern of names as "features.*" or a function of name and module; by default all layers
-    with parameters of their own, activations and nn.Lambda. Of a layer's calls in a step the first counts, and of
-    several outputs the first. A gradient is what ``.grad`` holds when the step ends: before clipping by a hook, and
-    nothing under optimizers that leave no ``.grad``. window: how many records a unit must be stuck in to be called so.
+    with parameters of their own, activations and nn.Lambda. Where a module's forward calls relu, tanh or sigmoid as a
+    function, that is a layer too, called after the module, as "layer1.0.relu" and "layer1.0.relu_2"; not with a where
+    that is a function. Of a layer's calls in a step the first counts, and of several outputs the first. A gradient is
+    what ``.grad`` holds when the step ends: before clipping by a hook, and nothing under optimizers that leave no
+    ``.grad``. window: how many records a unit must be stuck in to be called so.
 
     Training is the same to the bit. A step that is not recorded costs nothing; one that is, a copy of the weights and a
     few passes over what is measured: it takes nearly twice as long for `models.cnn`, three times for the small
@@ -138,6 +144,7 @@ class Recorder:
     def clear(self) -> None:
         """Forget everything."""
         self.count, self.layers, self.parameters = 0, {}, {}
+        self.sites: dict[tuple[str, str], str] = {}  # of functions: (module and op, where in forward) -> name
 
     steps = property(lambda self: sorted({s for series in [*self.layers.values(), *self.parameters.values()]
                                           for s in series.steps}), doc="The numbers of the recorded steps.")
@@ -155,9 +162,13 @@ class Recorder:
         axis: list[int | None] = [None]
         handles = [module.register_forward_hook(self._watch(name, outputs, axis)) for name, module in self._selected()]
         before = {id(p): p.data.copy() for p in self.model.parameters()}
+        watch = mode.watch
+        if not callable(self.where):
+            mode.watch = _Functions(self, outputs, axis, watch)
         try:
             yield
         finally:
+            mode.watch = watch
             for handle in handles:
                 handle.remove()
         self.count = number
@@ -181,20 +192,24 @@ class Recorder:
     def _watch(self, name, outputs, axis):
         def hook(module, args, output):
             y = next((v for _, v in leaves(output) if isinstance(v, Tensor) and v.dtype.kind == "f"), None)
-            if y is None or name in outputs:
-                return
-            y = y.data
-            axis[0] = _unit_axis(module, y.ndim, axis[0])
-            with np.errstate(all="ignore"):
-                kind, stuck = _stuck(module, y, axis[0], self.layers.get(name))
-                counts, span = _histogram(y, self.bins)
-                mean = float(y.mean(dtype=np.float64))
-                numbers = {"mean": mean, "std": _norm(y - y.dtype.type(mean)) / math.sqrt(y.size or math.nan),
-                           "zeros": 1 - np.count_nonzero(y) / max(y.size, 1), "counts": counts, "range": span}
-            if stuck is not None:
-                numbers["stuck"] = stuck
-            outputs[name] = kind, _type(module), y.shape[1:], numbers
+            if y is not None:
+                self._note(name, _type(module), module, y.data, outputs, axis)
         return hook
+
+    def _note(self, name, kind, module, y, outputs, axis):
+        """What is kept of an output: of ``module``, or of anything with a ``function``."""
+        if name in outputs:
+            return
+        axis[0] = _unit_axis(module, y.ndim, axis[0])
+        with np.errstate(all="ignore"):
+            sort, stuck = _stuck(module, y, axis[0], self.layers.get(name))
+            counts, span = _histogram(y, self.bins)
+            mean = float(y.mean(dtype=np.float64)) if y.size else math.nan
+            numbers = {"mean": mean, "std": _norm(y - y.dtype.type(mean)) / math.sqrt(y.size or math.nan),
+                       "zeros": 1 - np.count_nonzero(y) / max(y.size, 1), "counts": counts, "range": span}
+        if stuck is not None:
+            numbers["stuck"] = stuck
+        outputs[name] = sort, kind, y.shape[1:], numbers
 
     def _of_parameter(self, p, before):
         w, g = p.data, None if p.grad is None else p.grad.data
@@ -227,7 +242,8 @@ class Recorder:
         def packed(series):
             return [[name, s.type, s.kind, list(s.shape), list(s.steps), {c: s[c] for c in s.columns}]
                     for name, s in series.items()]
-        return {"count": self.count, "layers": packed(self.layers), "parameters": packed(self.parameters)}
+        return {"count": self.count, "sites": [[*site, name] for site, name in self.sites.items()],
+                "layers": packed(self.layers), "parameters": packed(self.parameters)}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
@@ -236,6 +252,7 @@ class Recorder:
                 c: v.tolist() if v.ndim == 1 else list(v) for c, v in columns.items()})
                 for name, kind, sort, shape, steps, columns in rows}
         self.count = state["count"]
+        self.sites = {(what, where): name for what, where, name in state["sites"]}
         self.layers, self.parameters = unpacked(state["layers"]), unpacked(state["parameters"])
 
     # ---- what follows ----
@@ -332,6 +349,51 @@ class Recorder:
         return f"Recorder(every={self.every}): {len(self.steps)} records of {len(self.layers)} layers"
 
 
+class _Functions:
+    """Notes what relu and the like put out where a forward calls them; a `mode.watch` that hands on to another."""
+
+    def __init__(self, recorder, outputs, axis, then):
+        self.recorder, self.outputs, self.axis, self.then = recorder, outputs, axis, then
+        self.backward = then and then.backward
+        self.paths = {id(m): name for name, m in recorder.model.named_modules()}
+
+    def forward(self, op, values, t):
+        """Called by `tensor.record`."""
+        if self.then is not None:
+            self.then.forward(op, values, t)
+        if op.key not in WATCHED or t.dtype.kind != "f":
+            return
+        if op.key is np.maximum and not any(np.ndim(v) == 0 and v == 0 for v in values):
+            return
+        module, where = _caller()
+        path = self.paths.get(id(module))
+        if path is None or (_is_layer(module) and type(module).__module__.startswith(nn.__name__)):
+            return  # what a layer of ours puts out is noted as its own
+        name = self._name(f"{path}.{op.name}".lstrip("."), where)
+        if self.recorder.where is None or fnmatchcase(name, self.recorder.where):
+            function = SimpleNamespace(function=F.relu if op.key is np.maximum else op.key)
+            self.recorder._note(name, op.name, function, t.data, self.outputs, self.axis)
+
+    def _name(self, what, where):
+        sites = self.recorder.sites
+        if (what, where) not in sites:
+            taken, number, name = {*sites.values(), *self.paths.values()}, 1, what
+            while name in taken:
+                number += 1
+                name = f"{what}_{number}"
+            sites[what, where] = name
+        return sites[what, where]
+
+
+def _caller():
+    """The innermost module that is being called, None outside of any, and the place in its forward, as text."""
+    frame, calls = sys._getframe(3), []
+    while frame is not None and frame.f_code is not Module.__call__.__code__:
+        calls.append(f"{frame.f_code.co_name}:{frame.f_lasti}")
+        frame = frame.f_back
+    return frame and frame.f_locals["self"], " ".join(calls)
+
+
 # ---- measuring ----
 def _is_layer(module):
     if isinstance(module, Parametrization) or any(c is not module and not isinstance(c, Parametrization)
@@ -347,6 +409,8 @@ def _type(module):
 
 def _norm(a):
     a = a.reshape(-1)
+    if a.dtype == np.float16:  # whose squares end at 65504
+        a = a.astype(np.float32)
     return math.sqrt(float(np.vdot(a, a).real))
 
 
@@ -354,7 +418,8 @@ def _unit_axis(module, ndim, before):
     """Where the units are: channels at axis 1 after convolutions, else features at the last axis."""
     if isinstance(module, (_Kernels, _SeparableConv, _LocallyConnected, _BatchNorm)):
         return 1
-    if any(True for _ in module.parameters()) and not isinstance(module, (nn.PReLU, nn.GroupNorm)):
+    if isinstance(module, Module) and not isinstance(module, (nn.PReLU, nn.GroupNorm)) and any(
+            True for _ in module.parameters()):
         return -1
     return -1 if ndim < 3 else before if before is not None else 1 if ndim > 3 else -1
 
@@ -444,7 +509,7 @@ def histograms(recorder: Recorder, path: str | os.PathLike[str], what: str = "ac
     series = _chosen(recorder, "histograms", recorder.layers if what == "activations" else recorder.parameters, names,
                      lambda s: bool(s.columns) and s[prefix + "counts"].any())
     if not series:
-        raise ValueError(f"histograms: there are no {label} but zeros to draw")
+        raise ValueError(f"histograms: there are no {label} but zeros, or none that is finite, to draw")
     shown = _some(list(series.items()), PANELS)
     columns = min(len(shown), 4 if len(shown) > 3 else 3)
     rows = math.ceil(len(shown) / columns)
@@ -482,9 +547,9 @@ def _some(items, most):
 
 def _titled(name, series):
     if series.type == "Parameter":
-        return f"{name}  {'×'.join(map(str, series.shape))}"
+        return f"{short(name, 30)}  {'×'.join(map(str, series.shape))}"
     zeros = [f"{z:.0%}" for z in series["zeros"][[0, -1]]]
-    title = f"{name or '(model)'}  {series.type}"
+    title = f"{short(name or '(model)', 30)}  {short(series.type)}"
     if zeros == ["0%", "0%"]:
         return title
     text = f"{zeros[0]} zeros" if zeros[0] == zeros[1] else f"{zeros[0]} zeros, then {zeros[1]}"
@@ -586,7 +651,7 @@ def _curves(path, lines, dark, title, nothing, rule=False):
         if not np.isnan(values).all():
             alone = {"marker": "o", "markersize": 4} if len(steps) < 3 else {}
             axes.plot(steps, values, color=colour, linestyle=line, linewidth=1.6, **alone)
-            ends.append((name, values[~np.isnan(values)][-1], colour))
+            ends.append((short(name, 32), values[~np.isnan(values)][-1], colour))
     first, last = min(x[0] for _, (x, _) in shown), max(x[-1] for _, (x, _) in shown)
     _step_ticks(axes, first, last)
     if rule:
@@ -667,7 +732,7 @@ def dead_units(recorder: Recorder, path: str | os.PathLike[str], dark: bool = Fa
     if not series:
         raise ValueError("dead_units: nothing that was recorded is rectified or bounded, like the outputs of nn.ReLU "
                          f"or nn.Tanh, there are {', '.join(sorted({s.type for s in recorder.layers.values()}))}; "
-                         "Recorder(where=...) selects others, like blocks that end in F.relu")
+                         "Recorder(where=...) selects others")
     series = dict(_some(list(series.items()), 12))
     stuck = {name: recorder.stuck_units(name) for name in series}
     words = list(dict.fromkeys("dead" if s.kind == "rectified" else "saturated" for s in series.values()))
@@ -678,8 +743,8 @@ def dead_units(recorder: Recorder, path: str | os.PathLike[str], dark: bool = Fa
     for i, (name, one) in enumerate(series.items()):
         axes = figure.add_subplot(grid[i + 1])
         _strip(axes, one, stuck[name], theme)
-        axes.set_title(f"{name or '(model)'}  {one.type}: {_which(stuck[name][-1], one.kind)}", fontsize=9,
-                       color=theme.ink, loc="left")
+        axes.set_title(f"{short(name or '(model)', 40)}  {short(one.type)}: {_which(stuck[name][-1], one.kind)}",
+                       fontsize=9, color=theme.ink, loc="left")
         if i == len(series) - 1:
             axes.set_xlabel(f"unit; coloured: {' or '.join(words)}; grey: the share of values at 0, or at the bounds",
                             color=theme.ink, fontsize=9)
@@ -696,7 +761,7 @@ def _shares(axes, series, stuck, theme, height):
         share = stuck[name].mean(axis=1)
         axes.plot(one.steps, share, color=colour, linestyle=line, linewidth=1.8, clip_on=False,
                   **({"marker": "o", "markersize": 4} if len(share) < 3 else {}))
-        ends.append((f"{name or '(model)'}  {share[-1]:.0%}", share[-1], colour))
+        ends.append((f"{short(name or '(model)', 30)}  {share[-1]:.0%}", share[-1], colour))
     highest = max(s.mean(axis=1).max() for s in stuck.values())
     axes.set_ylim(0, min(max(1.15 * highest, 0.05), 1.0))
     first, last = min(s.steps[0] for s in series.values()), max(s.steps[-1] for s in series.values())
@@ -716,7 +781,7 @@ def _strip(axes, series, stuck, theme):
     marks = _some(list(range(len(stuck))), 3)
     axes.set_yticks(marks, [f"{series.steps[m]:,}" for m in marks])
     axes.tick_params(labelsize=7.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def _which(stuck, kind):

@@ -4,8 +4,8 @@
 
 Nothing is recorded. The page runs minigrad's own formulas, their text put into JavaScript by javascript.py, so every
 start, rate and number of steps can be tried in it; derivatives come from the function's own expression as well, on
-numbers that carry them along. What is no formula for each weight (Newton's method, L-BFGS, line searches) is written
-twice, here in pages/stage.js; tests hold all paths equal to those of `theatre.descend`.
+numbers that carry them along. What is no formula for each weight (Newton's method, L-BFGS, Barzilai-Borwein, line
+searches) is written twice, here in pages/stage.js; tests hold all paths equal to those of `theatre.descend`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import inspect
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from . import javascript
 from . import page as pages
 from .functions import FUNCTIONS, Function, by_name
 from .javascript import Untranslatable
-from .theatre import AS_TAUGHT, FAR, _has_rate, _kind, _rate
+from .theatre import APART, AS_TAUGHT, FAR, _has_rate, _kind, _rate
 
 __all__ = ["DEFAULT", "code", "page", "refused"]
 
@@ -50,27 +52,40 @@ def page(path: str | os.PathLike[str], function: str | Function = "bowl", optimi
          language: str = "en", *, start: tuple[float, float] | None = None, steps: int | None = None) -> Path:
     """Write the theatre as one file, and return its path. What is named here is the race that it begins with.
 
-    function: a name, or a `Function` of yours, whose f is a def with one expression. optimizers: names, or name:rate;
-    a rate that is not given is the function's, or what `theatre.tuned` would find. language: "en" or "ko".
-    Raises ValueError for what is unknown or has no translation (`refused` says why).
+    function: a name, or a `Function` of yours, whose f is a def with one expression. optimizers: up to 28 names, or
+    name:rate; a rate that is not given is the function's, or what `theatre.tuned` would find. start: (x, y). steps: up
+    to 2000. language: "en" or "ko".
+    Raises ValueError for what is unknown or has no translation (`refused` says why), TypeError for what is no name.
     """
+    if not isinstance(function, (str, Function)):
+        raise TypeError(f"function must be a name or a Function, got {function!r:.80}")
     given = function if isinstance(function, Function) else by_name(function)
-    if not optimizers:
-        raise ValueError("theatre: no optimizer was named")
-    begin = {"function": given.name, "race": [_racer(name) for name in optimizers]}
+    begin = {"function": given.name, "race": ",".join(_racers(optimizers))}
     if start is not None:
-        if len(start) != 2 or not all(abs(v) < FAR for v in start):
-            raise ValueError(f"start must be two numbers below {FAR:g} in size, got {start!r}")
-        begin["start"] = [repr(float(v)) for v in start]
+        point = tuple(start) if isinstance(start, Iterable) else ()
+        if len(point) != 2 or not all(isinstance(v, Real) and abs(v) < FAR for v in point):
+            raise ValueError(f"start must be two numbers below {FAR:g} in size, got {start!r:.80}")
+        begin["start"] = ",".join(repr(float(v)) for v in point)
     if steps is not None:
-        if not 1 <= steps <= STEPS:
-            raise ValueError(f"steps must be from 1 to {STEPS}, got {steps!r}")
+        if not isinstance(steps, Integral) or isinstance(steps, bool) or not 1 <= steps <= STEPS:
+            raise ValueError(f"steps must be a whole number from 1 to {STEPS}, got {steps!r:.80}")
         begin["steps"] = int(steps)
-    return pages.write(path, "stage", {"begin": begin}, "minigrad: Optimizer theatre", language,
+    return pages.write(path, "stage", {"begin": urlencode(begin, safe=",:")}, "minigrad: Optimizer theatre", language,
                        script=code((*FUNCTIONS.values(), given)))
 
 
+def _racers(optimizers):
+    names = [optimizers] if isinstance(optimizers, str) else list(optimizers or ())
+    if not names:
+        raise ValueError("theatre: no optimizer was named")
+    if len(names) > APART:
+        raise ValueError(f"theatre: {len(names)} optimizers were named, but a page tells at most {APART} apart")
+    return map(_racer, names)
+
+
 def _racer(text):
+    if not isinstance(text, str):
+        raise TypeError(f"an optimizer is named as name or name:rate, got {text!r:.80}")
     name, _, rate = text.partition(":")
     kind = _kind(name)
     if kind.__name__ in refused():
@@ -79,14 +94,15 @@ def _racer(text):
         raise ValueError(f"{text}: {kind.__name__} finds its steps itself, it has no rate to set")
     if rate and not 0 < _rate(name, rate) < math.inf:
         raise ValueError(f"{text}: the rate must be positive")
-    return [kind.__name__, repr(_rate(name, rate)) if rate else None]
+    return f"{kind.__name__}:{_rate(name, rate)!r}" if rate else kind.__name__
 
 
 # ---- the JavaScript of a page ----
 def code(functions: Sequence[Function] = tuple(FUNCTIONS.values())) -> str:
     """FUNCTIONS, OPTIMIZERS, RATES and what they need, as JavaScript: numbers with all their digits."""
     known = {f.name: f for f in functions}
-    return "\n".join(['"use strict";', javascript.HELPERS, f"const RATES = {javascript.literal(RATES)}, FAR = {FAR};",
+    return "\n".join(['"use strict";', javascript.HELPERS, f"const RATES = {javascript.literal(RATES)};",
+                      f"const FAR = {FAR}, LOOKS = {APART}, MOST_STEPS = {STEPS};",
                       _object("FUNCTIONS", {name: _function(f) for name, f in known.items()}),
                       _object("OPTIMIZERS", _translated()[0])])
 

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..checkpoint import replacing
 
-__all__ = ["DARK", "LIGHT", "LINES", "MARKERS", "MissingExtra", "Theme", "axes", "bare", "figure", "legend", "write"]
+__all__ = ["DARK", "LIGHT", "LINES", "MARKERS", "MissingExtra", "Theme", "axes", "bare", "figure", "legend", "pixels",
+           "short", "write"]
 
 
 class MissingExtra(ImportError):
@@ -37,6 +40,8 @@ LIGHT = Theme("#FFFFFF", "#222222", "#999999", "#FFFFFF", "#CFCFCF",
               ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"))
 DARK = Theme("#15181B", "#E8E8E8", "#7C838A", "#15181B", "#454B51",
              ("#56B4E9", "#E69F00", "#20C997", "#CC79A7", "#F0E442", "#FF7F50", "#FFFFFF"))
+FONTS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo",
+         "AppleGothic")  # of which those that are installed draw what matplotlib's own has not
 MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")
 
 
@@ -80,12 +85,47 @@ def _columns(width, labels):
     return max(1, min(len(labels), 4, int(width / (0.6 + 0.068 * max(map(len, labels), default=0)))))
 
 
+def short(text: object, length: int = 24) -> str:
+    """A name that is longer than so many characters, with its middle left out."""
+    text = str(text)
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[:length - 1 - tail]}…{text[-tail:]}"
+
+
+def pixels(image: np.ndarray) -> np.ndarray:
+    """A colour image (H, W, 3) from 0 to 1: as it is, or of other numbers from the least to the greatest; NaN is 0."""
+    image = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    low, high = image.min(), image.max()
+    return image if 0 <= low and high <= 1 else (image - low) / (high - low or 1)
+
+
 def write(figure, path: str | os.PathLike[str]) -> Path:
-    """Save a figure in the format of the path's suffix. Raises ValueError for one that matplotlib does not write."""
+    """Save a figure in the format of the path's suffix. Raises ValueError for one that matplotlib does not write.
+
+    Texts are shown as they are: a $ begins no formula.
+    """
     path = Path(path)
     kinds = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise ValueError(f"{path}: a picture's name ends in .png, .svg or .pdf")
+    _as_written(figure)
     with replacing(path) as beside:
         figure.savefig(beside, format=path.suffix[1:].lower(), dpi=150)
     return path
+
+
+def _as_written(figure):
+    """No formulas in texts (the numbers on axes, which matplotlib writes later, are some), and Korean by a font."""
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+    texts = [t for t in figure.findobj(Text) if t.get_text()]
+    for text in texts:
+        if "\\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+    foreign = [t for t in texts if any(c >= "\u1100" for c in t.get_text())]
+    if foreign:
+        installed = {font.name for font in font_manager.fontManager.ttflist}
+        for text in foreign:
+            text.set_fontfamily([*text.get_fontfamily(), *(name for name in FONTS if name in installed)])

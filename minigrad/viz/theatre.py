@@ -35,6 +35,7 @@ __all__ = ["RATES", "Run", "animation", "descend", "gallery", "losses", "notes",
 FAR = 1e6  # a path that leads further out is over
 DOTS = 40  # steps that are marked on a path
 LEFT, FELL, BOTTOMLESS, NAN = "left bounds", "fell out of bounds", "line search without a bottom", "NaN"
+SINGULAR = "singular Hessian"
 
 
 APART = 28  # runs that colour and line tell apart; beyond, only the marker does
@@ -130,6 +131,9 @@ def descend(function: Function, name: str, steps: int | None = None, seed: int =
                 optimizer.step(closure)
             except ArithmeticError:
                 ended = BOTTOMLESS
+                break
+            except np.linalg.LinAlgError:
+                ended = SINGULAR
                 break
             if not (np.abs(w.data) < FAR).all():
                 falls = math.isinf(function.lowest) and function(*w.data) < function(*function.start)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..train import History
 from . import style
-from .style import DARK, LIGHT, MissingExtra
+from .style import DARK, LIGHT, MissingExtra, short
 
 __all__ = ["MissingExtra", "confusion_matrix", "curves", "wrongest"]
 
@@ -88,13 +88,15 @@ def confusion_matrix(counts, classes: Sequence[str] | None, path: str | os.PathL
     """The counts of `metrics.confusion_matrix` as coloured cells: rows the truth, columns what was said.
 
     The colour is the share of the row, spread so that rare mistakes show; up to 20 classes, the counts are written in.
-    Raises ValueError unless counts is square and classes fit, MissingExtra without matplotlib.
+    Raises ValueError unless counts is square, of numbers from 0 up, and classes fit, MissingExtra without matplotlib.
     """
     counts = np.asarray(counts)
-    n = len(counts)
-    classes = [str(c) for c in (range(n) if classes is None else classes)]
+    n = len(counts) if counts.ndim else 0
+    classes = [short(c) for c in (range(n) if classes is None else classes)]
     if counts.shape != (n, n) or len(classes) != n or not n:
         raise ValueError(f"confusion_matrix: counts {counts.shape} must be (C, C), for {len(classes)} classes")
+    if counts.dtype.kind not in "iuf" or not (np.isfinite(counts) & (counts >= 0)).all():
+        raise ValueError(f"confusion_matrix: counts are numbers from 0 up, got {counts.dtype} with {counts.min()}")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(4.2, 0.52 * n + 1.2), 12)
     theme = DARK if dark else LIGHT
@@ -133,29 +135,37 @@ def wrongest(images, truth, predicted, probability, path: str | os.PathLike[str]
     """The mistakes made with the most confidence, the most confident first: "truth 4, said 9 (98%)".
 
     images: (N, H, W), (N, 1, H, W) or (N, 3, H, W). truth, predicted: labels (N,). probability: of what was predicted
-    (N,), or of all classes (N, C). Without a mistake, the picture says so. Raises ValueError for shapes that do not
-    fit, MissingExtra without matplotlib.
+    (N,), or of all classes (N, C). Ink is the largest value of an image, paper the smallest, at most 0. Without a
+    mistake, the picture says so. Raises ValueError for shapes that do not fit, MissingExtra without matplotlib.
     """
     images, truth, predicted, probability = map(np.asarray, (images, truth, predicted, probability))
-    if images.ndim == 4:
+    shape = images.shape
+    if images.ndim == 4 and shape[1] in (1, 3):
         images = np.moveaxis(images, 1, -1) if images.shape[1] == 3 else images[:, 0]
-    if not (len(images) == len(truth) == len(predicted) == len(probability)) or images.ndim not in (3, 4):
-        raise ValueError(f"wrongest: images {images.shape}, truth {truth.shape}, predicted {predicted.shape} and "
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[1] not in (1, 3)):
+        raise ValueError(f"wrongest: images are (N, H, W), (N, 1, H, W) or (N, 3, H, W), got {shape}")
+    if not (len(images) == len(truth) == len(predicted) == len(probability)):
+        raise ValueError(f"wrongest: images {shape}, truth {truth.shape}, predicted {predicted.shape} and "
                          f"probability {probability.shape} must have one row per image")
     if probability.ndim == 2:
         probability = probability[np.arange(len(predicted)), predicted]
     wrong = np.flatnonzero(truth != predicted)
     chosen = wrong[np.argsort(-probability[wrong], kind="stable")][:count]
-    say = str if classes is None else lambda label: classes[label]
+    say = str if classes is None else lambda label: short(classes[label], 16)
+    told = [(say(truth[k]), f"said {say(predicted[k])} ({_percent(probability[k])})") for k in chosen]
+    between = ", " if all(len(a + b) < 28 for a, b in told) else "\n"
     columns = min(5, max(len(chosen), 1))
     rows = max(math.ceil(len(chosen) / columns), 1)
     theme = DARK if dark else LIGHT
-    figure = style.figure(max(1.75 * columns, 4.5), 1.85 * rows + 0.5, theme)
-    for i, k in enumerate(chosen):
+    figure = style.figure(max(1.75 * columns, 4.5), (1.85 if between == ", " else 2.0) * rows + 0.5, theme)
+    for i, (k, (is_, said)) in enumerate(zip(chosen, told)):
         axes = figure.add_subplot(rows, columns, i + 1)
-        axes.imshow(images[k], cmap="gray_r", vmin=0, vmax=max(float(images[k].max()), 1e-6))
-        axes.set_title(f"truth {say(truth[k])}, said {say(predicted[k])} ({_percent(probability[k])})", fontsize=8.5,
-                       color=theme.ink, pad=4)
+        if images.ndim == 4:
+            axes.imshow(style.pixels(images[k]))
+        else:
+            axes.imshow(images[k], cmap="gray_r", vmin=min(float(images[k].min()), 0),
+                        vmax=max(float(images[k].max()), 1e-6))
+        axes.set_title(f"truth {is_}{between}{said}", fontsize=8.5, color=theme.ink, pad=4)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_color(theme.high)

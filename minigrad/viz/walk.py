@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..graph import Node, _saved, cast, outputs_first, unbroadcast
+from ..tensor import Tensor
 
-__all__ = ["Arrival", "Backward", "Product", "Visit", "differences", "jacobian"]
+__all__ = ["TOLERANCE", "Arrival", "Backward", "Product", "Visit", "differences", "jacobian", "seed"]
+
+TOLERANCE = 1e-3  # relative: from there on a gradient and its central differences do not agree
 
 
 @dataclass
@@ -139,6 +142,19 @@ class Backward:
         return old + new
 
 
+def seed(loss: Tensor, gradient, who: str) -> np.ndarray:
+    """Where a walk back from ``loss`` begins: gradient, or 1 of a number. ValueError for a wrong shape."""
+    if gradient is None:
+        if loss.size != 1:
+            raise ValueError(f"{who}: a walk from shape {loss.shape} needs gradient=, the gradient of the final "
+                             "result with respect to it; or reduce to one number first, with t.sum() or t.mean()")
+        return np.ones(loss.shape, loss.dtype)
+    g = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, loss.dtype)
+    if g.shape != loss.shape:
+        raise ValueError(f"{who}: gradient has shape {g.shape}, but the Tensor has {loss.shape}")
+    return g
+
+
 def jacobian(node: Node, index: int) -> np.ndarray:
     """The local Jacobian d(y) / d(x) of one input, (y.size, x.size): the rule, asked once for every entry of y."""
     y, *inputs = map(np.asarray, _saved(node))
@@ -240,8 +256,9 @@ def differences(seeds: Mapping[Node, np.ndarray], grads: Mapping[Node, np.ndarra
     """{node: `Difference`} for the nodes of ``grads`` with real values, leaves first; as many as the budget allows.
 
     A value with at most ``entries`` numbers is moved number by number, a larger one along one random direction. The
-    graph is computed again in float64 from its leaves. budget: how many small operations may be computed. Where
-    computing it again gives other values (an operation that draws numbers inside), there is none.
+    graph is computed again in float64 from its leaves. budget: how many small operations may be computed. There is none
+    where computing it again gives other values (an operation that draws numbers inside, or large rounding errors), nor
+    where the differences are not finite.
     """
     with np.errstate(all="ignore"):
         replay = _Replay(seeds)
@@ -254,35 +271,71 @@ def differences(seeds: Mapping[Node, np.ndarray], grads: Mapping[Node, np.ndarra
                 continue
             if replay.ops > budget:
                 break
-            found[node] = _difference(replay, node, x, np.asarray(grads[node]), entries, chance)
-    return found
+            rounding = _rounding(replay, node, grads)
+            found[node] = _difference(replay, node, x, np.asarray(grads[node]), entries, chance, rounding)
+    return {node: difference for node, difference in found.items() if difference is not None}
 
 
-def _difference(replay, node, x, g, entries, chance):
-    after = replay.downstream(node)
+def _rounding(replay, node, grads):
+    """How much of a gradient may be rounding errors of the sum that it is: that of a bias before batch norm is all."""
+    sent = [np.asarray(grads[user]) for user in set(replay.users.get(node, ())) if user in grads]
+    total = sum(float(np.abs(g[np.isfinite(g)]).sum()) for g in sent)
+    return np.finfo(np.asarray(grads[node]).dtype).eps * total
+
+
+def _difference(replay, node, x, g, entries, chance, rounding):
+    after, single, whole = replay.downstream(node), x.size <= entries, g.shape == x.shape
     here = replay.result(node, x, after)
-    if x.size <= entries:
-        moves = np.eye(x.size).reshape(x.size, *x.shape)
-    else:
-        moves = chance.standard_normal((1, *x.shape))
-        moves /= np.linalg.norm(moves)
-    whole = g.shape == x.shape
-    exact = np.array([np.sum(g.real * m) for m in moves]) if whole else np.full(len(moves), np.nan)
+    step = 1e-5 * max(1.0, float(np.abs(x[np.isfinite(x)]).max(initial=0)))
 
-    def slopes(step):
-        """Central ones, and by how much those to the right and to the left differ."""
+    def directions(n):
+        moves = chance.standard_normal((n, *x.shape))
+        return moves / np.sqrt((moves ** 2).sum(axis=tuple(range(1, moves.ndim)), keepdims=True))
+
+    def slopes(moves, step):
+        """Central ones, those of g, and by how much those to the right and to the left differ."""
         up, down = (np.array([replay.result(node, x + s * step * m, after) for m in moves]) for s in (1, -1))
-        return (up - down) / (2 * step), np.abs(up - 2 * here + down) / step
+        exact = np.array([np.sum(g.real * m) if whole else np.nan for m in moves])
+        return (up - down) / (2 * step), exact, np.abs(up - 2 * here + down) / step
 
     def scale(*sizes):
-        return max(1e-12, 1e-7 * replay.size(), *(float(np.abs(s).max(initial=0, where=~np.isnan(s))) for s in sizes))
-    step = 1e-5 * max(1.0, float(np.abs(x[np.isfinite(x)]).max(initial=0)))
-    values, gap = slopes(step)
-    kink = gap.max(initial=0) > 0.02 * scale(values, exact)
-    if kink:  # or only bent, in which case the gap is in proportion to the step
-        wider, (values, gap) = gap.max(), slopes(step / 8)
-        kink = gap.max() > wider / 3
-    error = float(np.abs(values - exact).max(initial=0) / scale(values, exact, gap)) if whole else np.inf
-    if x.size <= entries:
-        return Difference(values.reshape(x.shape), exact.reshape(x.shape), None, error, bool(kink))
-    return Difference(values, exact, moves[0], error, bool(kink))
+        usual = float(np.linalg.norm(g)) / x.size ** 0.5  # of a slope: along one direction it may be near 0 by chance
+        return max(1e-12, 1e-7 * replay.size(), rounding / TOLERANCE, *(
+            float(np.abs(s).max(initial=0, where=~np.isnan(s))) for s in (usual, *sizes)))
+
+    def straight(values, exact, gap):
+        return gap.max() <= 0.02 * scale(values, exact)
+
+    def error(values, exact, gap):
+        return float(np.abs(values - exact).max() / scale(values, exact, gap)) if whole else np.inf
+
+    def lasting(moves):
+        """The slopes of a smaller step, with the gaps that are no smaller for it: those of kinks."""
+        wider, (values, exact, gap) = slopes(moves, step)[2], slopes(moves, step / 8)
+        return values, exact, np.where(gap > wider / 3, gap, 0)
+
+    def explained(values, exact, gap):
+        """Whether kinks of these gaps may be all that is between the slopes. Those of many entries partly cancel."""
+        off = np.abs(values - exact)
+        if not single:
+            return bool(np.linalg.norm(off) <= 4 * np.linalg.norm(gap))
+        return bool((off <= gap / 2 + TOLERANCE * scale(values, exact)).all())
+    moves = np.eye(x.size).reshape(x.size, *x.shape) if single else directions(1)
+    found, kink = slopes(moves, step), False
+    if not straight(*found):  # bent, in which case the gap is in proportion to the step, or a kink
+        kink = bool(lasting(moves)[2].any())
+        found = slopes(moves, step / 8)
+    if whole and not error(*found) <= TOLERANCE:
+        finer = [f for k in range(2, 9) if straight(*(f := slopes(moves, step / 8 ** k)))]
+        agreeing = [f for f in finer if error(*f) <= TOLERANCE]
+        kink = not agreeing and explained(*lasting(moves if single else directions(8)))
+        if agreeing:
+            found = agreeing[0]
+        elif finer and not kink and not straight(*found):
+            found = finer[0]
+    values, exact, _ = found
+    if not np.isfinite(values).all():
+        return None
+    if single:
+        return Difference(values.reshape(x.shape), exact.reshape(x.shape), None, error(*found), kink)
+    return Difference(values, exact, moves[0], error(*found), kink)

@@ -12,7 +12,7 @@ texts({
     constant: "constant", leaf: "a leaf that wants a gradient", unnamed: "leaf",
     graph_label: "Graph of {n} values, {open} of {all} modules open. {now}",
     start_title: "Forward to the loss, then back by the chain rule",
-    start_text: "This page plays {n} operations of your own program. On the way forward each operation computes its value from its " +
+    start_text: "This page plays the {n} operations that were recorded. On the way forward each operation computes its value from its " +
       "inputs. On the way back each receives one gradient g, multiplies it by its local derivatives, and sends a message to every " +
       "input. Where messages meet, they are added.",
     start_how: "Press → to walk a step, or drag the slider. Click a box to go to it, ? for all keys.", legend: "What the boxes say",
@@ -31,18 +31,21 @@ texts({
     goes_none: "Nothing is sent on: no input wants a gradient.", to: "to {name}", rule: "rule", table: "derivative table, {file}:{line}",
     numbers: "with numbers", message: "message", chain_words: "upstream × local ∂{y}/∂{x}", means: "where", g_is: "what arrived",
     y_is: "this output", function_source: "The rule is a function of several lines",
+    no_source: "{name}: a function whose source is not at hand",
     departs: "This walk did not use the table's rule: what it sends is not what the rule gives.",
     misfit: "The gradient has shape {got}, its value has shape {wanted}: broadcasting was not undone.", broadcast: "un-broadcast",
     summed: "shape {raw} summed over {axes}, because {name} of shape {shape} was repeated {n} times on the way forward → {sent}",
+    dropped: "shape {raw} → {sent}: {axes} of length 1, which broadcasting had given {name}, taken off again",
     axis: "axis {n}", axes: "axes {n}", jacobian: "local Jacobian",
-    jacobian_shape: "{rows} entries of the output (rows) × {columns} of this input (columns). The message is g, as one row, times this " +
-      "matrix.", diagonal: "Only the diagonal is not 0: each output entry depends on one input entry, so a product entry by entry does it.",
+    jacobian_shape: "A row for each entry of the output ({rows}), a column for each of this input ({columns}). The message is g, as one " +
+      "row, times this matrix.",
+    diagonal: "Only the diagonal is not 0: each output entry depends on one input entry, so a product entry by entry does it.",
     jacobian_never: "would have {rows} × {columns} = {entries} entries, {bytes}. It is never built: the rule needs only g and the values.",
     check: "3 · Another opinion: finite differences", check_leaf: "2 · Another opinion: finite differences",
     check_text: "Every entry was moved a little to both sides, and the forward pass computed again.",
     check_along: "The value was moved as a whole along one random direction, and the forward pass computed again: one slope to compare.",
     numeric: "finite differences", by_backward: "backward", error: "relative error", agrees: "✓ agree", differs: "✗ differ",
-    kink: "✗ a kink here", kink_why: "The slopes to the left and to the right differ, so there is no derivative to compare with.",
+    kink: "a kink here", kink_why: "The slopes to the left and to the right differ, so there is no derivative to compare with.",
     no_number: "no number to compare", end_title: "All gradients", end_text: "What backward leaves in .grad of each leaf.", value: "value",
     shape: "shape", gradient: "gradient", difference: "finite differences", should_be: "should be", none: "None: nothing arrived",
     looking: "Looking at {name}", close: "Close", go_visit: "Where its gradient is complete",
@@ -73,7 +76,7 @@ texts({
     fast: "빠르게", forward: "순전파", backward: "역전파", start: "시작", end: "모든 기울기", at_start: "시작: 아직 아무것도 계산하지 않음",
     at_forward: "순전파 {n}단계 중 {k}: {what}", at_backward: "역전파 {n}단계 중 {k}: {what}", at_end: "끝: 모든 기울기", constant: "상수", leaf: "기울기를 구하려는 잎",
     unnamed: "잎", graph_label: "값 {n}개의 그래프, 모듈 {all}개 중 {open}개 열림. {now}", start_title: "손실까지 앞으로, 연쇄 법칙을 따라 뒤로",
-    start_text: "여러분의 프로그램에서 기록한 연산 {n}개를 한 단계씩 보여 줍니다. 순전파에서는 연산마다 입력으로부터 값을 계산합니다. 역전파에서는 연산마다 기울기 g 하나를 받아 국소 도함수를 곱하고 입력마다 메시지를 " +
+    start_text: "기록된 연산 {n}개를 한 단계씩 보여 줍니다. 순전파에서는 연산마다 입력으로부터 값을 계산합니다. 역전파에서는 연산마다 기울기 g 하나를 받아 국소 도함수를 곱하고 입력마다 메시지를 " +
       "보냅니다. 메시지가 여러 개 모이면 더합니다.", start_how: "→를 누르면 한 단계 나아갑니다. 슬라이더를 끌어도 되고, 상자를 누르면 그 단계로 갑니다. 모든 키는 ?로 볼 수 있습니다.", legend: "상자 읽는 법",
     legend_away: "아직 계산하지 않음", legend_known: "순전파에서 계산함", legend_visited: "기울기 g가 완성됨", legend_part: "메시지 2개 중 1개만 도착: 기다려야 함",
     legend_now: "지금 있는 곳 (점선: 역전파 중)", legend_constant: "상수: 기울기가 가지 않음", legend_call: "닫힌 모듈: 누르면 열림", inputs: "입력", output: "출력",
@@ -85,14 +88,17 @@ texts({
     conjugate: "복소수: 도중에는 .grad의 켤레를 나릅니다. .grad에 들어가는 값:", goes: "2 · 보내는 것", goes_none: "보내는 것이 없습니다. 기울기가 필요한 입력이 없습니다.",
     to: "{name}(으)로", rule: "규칙", table: "도함수 표, {file}:{line}", numbers: "수를 넣으면", message: "메시지",
     chain_words: "도착한 기울기 × 국소 도함수 ∂{y}/∂{x}", means: "여기서", g_is: "도착한 것", y_is: "이 연산의 출력", function_source: "규칙이 여러 줄짜리 함수입니다",
+    no_source: "{name}: 소스를 찾을 수 없는 함수입니다",
     departs: "이 역전파는 표의 규칙을 쓰지 않았습니다. 보내는 값이 규칙의 결과와 다릅니다.", misfit: "기울기의 형상은 {got}인데 값의 형상은 {wanted}입니다. 브로드캐스팅을 되돌리지 않았습니다.",
-    broadcast: "브로드캐스팅 되돌리기", summed: "{raw} 형상을 {axes} 방향으로 합칩니다. 순전파에서 {shape} 형상인 {name} 값이 {n}번 반복되었기 때문입니다 → {sent}", axis: "축 {n}",
-    axes: "축 {n}", jacobian: "국소 야코비 행렬", jacobian_shape: "출력의 원소 {rows}개(행) × 이 입력의 원소 {columns}개(열). 메시지는 g를 한 행으로 펴서 이 행렬을 곱한 것입니다.",
+    broadcast: "브로드캐스팅 되돌리기", summed: "{raw} 형상을 {axes} 방향으로 합칩니다. 순전파에서 {shape} 형상인 {name} 값이 {n}번 반복되었기 때문입니다 → {sent}",
+    dropped: "{raw} → {sent}: 브로드캐스팅으로 {name}에 생긴 길이 1의 {axes} 방향을 다시 없앱니다", axis: "축 {n}",
+    axes: "축 {n}", jacobian: "국소 야코비 행렬",
+    jacobian_shape: "행은 출력의 원소 {rows}개, 열은 이 입력의 원소 {columns}개에 해당합니다. 메시지는 g를 한 행으로 펴서 이 행렬을 곱한 것입니다.",
     diagonal: "대각선만 0이 아닙니다. 출력의 원소가 입력의 원소 하나에만 달려 있으므로 원소끼리 곱하면 됩니다.",
     jacobian_never: "원소가 {rows} × {columns} = {entries}개, {bytes}나 됩니다. 이 행렬은 결코 만들지 않습니다. 규칙에는 g와 값들만 있으면 됩니다.",
     check: "3 · 다른 방법으로 확인: 수치 미분", check_leaf: "2 · 다른 방법으로 확인: 수치 미분", check_text: "원소를 하나씩 양쪽으로 조금 움직이고 순전파를 다시 계산했습니다.",
     check_along: "값 전체를 무작위 방향 하나를 따라 움직이고 순전파를 다시 계산했습니다. 비교할 기울기는 하나입니다.", numeric: "수치 미분", by_backward: "역전파", error: "상대 오차",
-    agrees: "✓ 일치", differs: "✗ 다름", kink: "✗ 꺾인 점", kink_why: "왼쪽과 오른쪽의 기울기가 달라 비교할 도함수가 없습니다.", no_number: "비교할 수가 없음",
+    agrees: "✓ 일치", differs: "✗ 다름", kink: "꺾인 점", kink_why: "왼쪽과 오른쪽의 기울기가 달라 비교할 도함수가 없습니다.", no_number: "비교할 수가 없음",
     end_title: "모든 기울기", end_text: "역전파가 끝난 뒤 각 잎의 .grad에 남는 값입니다.", value: "값", shape: "형상", gradient: "기울기", difference: "수치 미분",
     should_be: "올바른 값", none: "None: 도착한 것이 없음", looking: "{name} 보기", close: "닫기", go_visit: "기울기가 완성되는 단계로",
     picture: "{shape}, {min}부터 {max}까지, 평균 {mean}", shown_of: "{all}개 중 {n}개 표시", means_blocks: "한 칸은 여러 원소의 평균", slice: "[{i}, ·, ·]",
@@ -138,7 +144,7 @@ const box = id => run().boxes[id];
 const visitAt = step => step >= run().turn && step < run().end ? run().backward[step - run().turn] : null;
 const boxAt = step => step < 1 || step >= run().end ? null : step < run().turn ? run().forward[step - 1] : visitAt(step).box;
 const isBack = step => step >= run().turn;
-const isLeaf = id => box(id).kind === "parameter";
+const isLeaf = id => !box(id).op && box(id).kind !== "constant";
 const told = field => run().texts?.[language]?.[field] ?? (typeof run()[field] === "object"
   ? run()[field][language] ?? run()[field].en : run()[field]);
 const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
@@ -155,13 +161,15 @@ function amount(v, digits = 4) {
 const bracketed = text => text.startsWith("−") ? `(${text})` : text;
 function nameOf(id) {
   const b = box(id);
-  return b.name || b.op || (b.kind === "constant" && isScalar(b.value) ? amount(b.value.numbers) : unnamed(b));
+  return b.name || opOf(b) || (b.kind === "constant" && isScalar(b.value) ? amount(b.value.numbers) : unnamed(b));
 }
 const unnamed = b => say(b.kind === "constant" ? "constant" : "unnamed");
-const headOf = b => b.name && b.op ? `${b.name} = ${b.op}` : b.name || b.op || unnamed(b);
+// One of several without a name is told apart by its forward step: add₇.
+const opOf = b => b.op && b.step ? b.op + [...String(b.step)].map(digit => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("") : b.op;
+const headOf = b => b.name && b.op ? `${b.name} = ${b.op}` : b.name || opOf(b) || unnamed(b);
 function shortOf(v) {
   if (!v) return "";
-  return isScalar(v) ? amount(v.numbers) : v.shape.join("×");
+  return isScalar(v) ? amount(v.numbers) : v.shape.length === 1 ? shapeOf(v.shape) : v.shape.join("×");  // (2,): 2 is a value
 }
 function normOf(v) {
   const norm = v.statistics ? v.statistics.norm : v.note ? v.norm : Math.hypot(...flat(v).map(number));
@@ -173,7 +181,7 @@ const gradientBeside = v => single(v) !== null ? `g ${amount(single(v))}` : `|g|
 function callText(id) {
   const b = box(id);
   const settings = b.static ? `, ${b.static}` : "";
-  return `${b.name ? b.name + " = " : ""}${b.op}(${b.inputs.map(nameOf).join(", ")}${settings})`;
+  return `${b.name ? b.name + " = " : ""}${opOf(b)}(${b.inputs.map(nameOf).join(", ")}${settings})`;
 }
 function positionText(step = state.step) {
   const r = run(), id = boxAt(step);
@@ -231,7 +239,9 @@ function writer(all) {
   const unit = 10 ** power, decimals = whole && !power ? 0 : clamp(3 - Math.floor(Math.log10(largest / unit || 1)), 1, 4);
   const text = x => {
     const size = number(x);
-    return !Number.isFinite(size) || size === 0 ? shown(x) : (size / unit).toFixed(decimals).replace("-", "−");
+    if (!Number.isFinite(size) || size === 0) return shown(x);
+    const fixed = (size / unit).toFixed(decimals);
+    return Number(fixed) === 0 ? shown(size / unit, 2) : fixed.replace("-", "−");  // what is small is not 0
   };
   return {text, factor: power ? `10${superscript(power)}` : ""};
 }
@@ -347,7 +357,7 @@ function arrivesSection(visit) {
 const sign = text => el("span", {class: "sign"}, text);
 function term(a, id, i) {
   const who = a.from !== null ? sentence("from", {i: a.input + 1}, "name", () => refer(a.from))
-    : a.before ? say("before") : isScalar(a.value) && Number(a.value.numbers) === 1 ? say("seed", {name: nameOf(id)}) : say("seed_given");
+    : a.before ? say("before") : Number(single(a.value) ?? NaN) === 1 ? say("seed", {name: nameOf(id)}) : say("seed_given");
   const value = isScalar(a.value) ? el("span", {class: "scalar"}, (i ? bracketed : String)(amount(a.value.numbers)))
     : valueOf(a.value, "g");
   return el("div", {class: a.lost ? "term lost" : "term"}, el("div", {class: "amount"}, value), el("div", {class: "from"}, who),
@@ -373,6 +383,7 @@ const tablePlace = rule => rule && rule.line ? el("span", {class: "where"}, say(
 function ruleRows(visit, product) {
   const rule = product.rule;
   if (!rule) return [];
+  if (!rule.source) return [["rule", say("no_source", {name: rule.text})]];
   if (!rule.expression) return [["rule", el("details", {}, el("summary", {}, say("function_source")), el("pre", {}, rule.text))]];
   const rows = [["rule", formula(rule.text, "rule")], ["means", keyOf(visit, rule)]];
   return product.numbers ? [...rows, ["numbers", formula(product.numbers.replaceAll("-", "−"))]] : rows;
@@ -383,6 +394,7 @@ function keyOf(visit, rule) {
     : inputs[i - 2] === undefined ? null : [refer(inputs[i - 2]), valueBeside(inputs[i - 2])];
   const entries = rule.names.map((name, i) => [name, i]).filter(([name]) => words.has(name)).map(([name, i]) => [name, meaning(i)])
     .filter(e => e[1]);
+  for (const [name, text] of Object.entries(rule.settings)) if (words.has(name) && !rule.names.includes(name)) entries.push([name, text]);
   return el("div", {class: "key-of"}, entries.map(([name, text]) => el("span", {}, el("code", {}, name), ": ", text)));
 }
 function valueBeside(id) {
@@ -394,22 +406,22 @@ function broadcastRows(product) {
   if (!product.raw) return [];
   const {raw, sent, summed} = product, times = summed.reduce((n, axis) => n * raw.shape[axis], 1);
   const axes = say(summed.length === 1 ? "axis" : "axes", {n: summed.join(", ")});
-  const text = sentence("summed", {raw: shapeOf(raw.shape), axes, shape: shapeOf(sent.shape), n: times, sent: shapeOf(sent.shape)}, "name",
-    () => refer(product.to));
+  const values = {raw: shapeOf(raw.shape), axes, shape: shapeOf(sent.shape), n: times, sent: shapeOf(sent.shape)};
+  const text = sentence(times === 1 ? "dropped" : "summed", values, "name", () => refer(product.to));
   const whole = el("details", {open: sizeOf(raw) <= 16}, el("summary", {}, shapeOf(raw.shape)), valueOf(raw));
   return [["broadcast", el("div", {}, text, whole)]];
 }
 const sizeOf = v => v.shape.reduce((a, b) => a * b, 1);
 function chainRows(visit, product) {
-  const local = product.jacobian.values;
-  if (product.jacobian.entries !== 1 || !local || local.note || !isScalar(visit.g) || !isScalar(product.sent) || product.departs) return [];
+  const local = product.jacobian?.values;
+  if (product.jacobian?.entries !== 1 || !local || !isScalar(visit.g) || !isScalar(product.sent) || product.departs) return [];
   const values = {g: amount(visit.g.numbers), local: bracketed(amount(flat(local)[0])), sent: amount(product.sent.numbers)};
   return [["message", [formula(`${values.g} × ${values.local} = `), el("span", {class: "scalar strong"}, values.sent), " ",
     el("span", {class: "about"}, say("chain_words", {y: nameOf(visit.box), x: nameOf(product.to)}))]]];
 }
 function jacobianOf(visit, product) {
   const j = product.jacobian;
-  if (j.entries <= 1) return null;
+  if (!j || j.entries <= 1) return null;
   if (!j.values) return el("p", {class: "about"}, el("b", {}, say("jacobian")), " ",
     say("jacobian_never", {rows: counted(j.rows), columns: counted(j.columns), entries: counted(j.entries), bytes: sized(j.bytes)}));
   const rows = j.values.numbers, diagonal = j.rows === j.columns && j.rows > 1
@@ -558,7 +570,7 @@ function quizCard(asked, step) {
         el("button", {type: "button", id: "reveal", onclick: () => answer(asked, {done: true, right: false})}, say("reveal"))));
 }
 function questionText(asked) {
-  const op = box(asked.visit.box).op,
+  const op = opOf(box(asked.visit.box)),
     values = {op, name: asked.name, g: gradientText(asked.visit.g), entry: asked.index ? `[${asked.index.join(", ")}]` : ""};
   return say(`quiz_${asked.kind}`, values);
 }
@@ -609,9 +621,10 @@ function answer(asked, what) {
 const hiding = () => state.quiz && visitAt(state.step) && (asked => asked && !answers.get(asked.key)?.done)(question(state.step));
 
 // ---- the graph ----
-const stage = {boxes: [], edges: [], stands: new Map(), group: null, messages: null};
+const stage = {boxes: [], edges: [], stands: new Map(), group: null, lines: null, cards: null, messages: null};
 const CHARACTER = 7.3;
-const wide = text => [...text].reduce((n, c) => n + (c.codePointAt(0) > 0x1100 ? 2 : 1), 0);
+const isNarrow = code => code < 0x1100 || code >= 0x2000 && code < 0x2e80;
+const wide = text => [...text].reduce((n, c) => n + (isNarrow(c.codePointAt(0)) ? 1 : 2), 0);
 function clipped(text, width, character = CHARACTER) {
   const room = Math.floor((width - 12) / character);
   if (wide(text) <= room) return text;
@@ -622,17 +635,25 @@ function clipped(text, width, character = CHARACTER) {
 function drawGraph() {
   const v = view();
   stage.boxes = v.boxes.map(drawnBox);
-  stage.edges = v.edges.map(([from, to, path]) => ({from, to, path: svg("path", {d: path, class: "edge"})}));
+  stage.edges = v.edges.map(([from, to, path]) => ({from, to, path: svg("path", {d: path, class: "edge"}), ...extentOf(path)}));
   stage.stands = new Map();
   stage.boxes.forEach((b, i) => stage.stands.set(b.key, [...stage.stands.get(b.key) ?? [], i]));
   stage.messages = svg("g");
-  stage.group = svg("g", {}, v.frames.map(drawnFrame), stage.edges.map(e => e.path), stage.boxes.map(b => b.group), stage.messages);
+  stage.lines = svg("g", {}, stage.edges.map(e => e.path));
+  stage.cards = svg("g", {}, stage.boxes.map(b => b.group));
+  stage.group = svg("g", {}, v.frames.map(drawnFrame), stage.lines, stage.cards, stage.messages);
   fill($("graph"), svg("defs", {}, ["plain", "read", "sending"].map(arrow)), stage.group);
   const all = run().byDepth, at = all.indexOf(state.view);
   $("modules").classList.toggle("hidden", run().calls.length === 0);
   $("close-modules").disabled = all[0] === state.view;
   $("open-modules").disabled = at >= 0 && at === all.length - 1;
   camera.whole = true;
+}
+// A curve stays within the rectangle around its points.
+function extentOf(path) {
+  const all = path.match(/-?[\d.]+/g).map(Number), xs = all.filter((_, i) => i % 2 === 0), ys = all.filter((_, i) => i % 2);
+  const x = Math.min(...xs), y = Math.min(...ys);
+  return {x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y};
 }
 function arrow(name) {
   return svg("marker", {id: `arrow-${name}`, viewBox: "0 0 8 8", refX: 7.5, refY: 4, markerWidth: name === "plain" ? 8 : 11,
@@ -652,6 +673,8 @@ function drawnBox([kind, id, x, y, width, height]) {
   const radius = isCall ? 4 : b.kind === "parameter" ? Math.min(height / 2, 24) : b.kind === "constant" ? 2 : 9;
   const row = (line, text, kind) => svg("text", {x: x + width / 2, y: y + 17 + 17 * line, "text-anchor": "middle", class: kind}, text);
   const gradient = height > 50 ? row(2, "", "gradient small") : null;
+  const r = run(), visited = r.visitedAt.get(shows) ?? Infinity, own = [kind, b?.kind === "constant" ? "constant" : "",
+    b?.kind === "parameter" ? "leaf" : ""].filter(Boolean).join(" ");
   const group = svg("g", {class: "box", onclick: () => undragged(() => isCall ? toggle(id) : visit(id))},
     svg("title", {}, isCall ? say("opens", {name: head}) : head),
       svg("rect", {class: "halo", x: x - 4, y: y - 4, width: width + 8, height: height + 8, rx: radius + 4}),
@@ -659,7 +682,8 @@ function drawnBox([kind, id, x, y, width, height]) {
     svg("rect", {class: "body", x, y, width, height, rx: radius}), b?.kind === "result"
       ? svg("rect", {class: "stack", x: x + 3, y: y + 3, width: width - 6, height: height - 6, rx: radius - 3}) : null,
     row(0, clipped(head, width), "head"), row(1, clipped(second, width), "value small"), gradient);
-  return {group, gradient, kind, id, shows, x, y, width, height, key: `${kind} ${id}`};
+  return {group, gradient, own, kind, computed: r.computedAt.get(shows) ?? 0, visited, visit: r.backward[visited - r.turn],
+    x, y, width, height, key: `${kind} ${id}`};
 }
 // The boxes of this view where a value stands: its own, or the closed module's around it.
 function placesOf(id) {
@@ -667,11 +691,6 @@ function placesOf(id) {
   if (own) return own;
   const shut = call === null ? undefined : run().around[call].find(c => stage.stands.has(`call ${c}`));
   return shut === undefined ? [] : stage.stands.get(`call ${shut}`);
-}
-function statusOf(id, step) {
-  const r = run(), computed = r.computedAt.get(id), visited = r.visitedAt.get(id);
-  return {known: computed === undefined || computed <= step, visited: visited !== undefined && visited <= step,
-    visit: visited === undefined ? null : visitAt(visited)};
 }
 const parts = new Map();  // of this painting: a leaf may stand in many boxes
 function partsOf(visit, step) {
@@ -690,22 +709,24 @@ function paintGraph() {
   const links = now === null ? [] : linksOf(now, current);
   const lit = new Set(links.map(link => link.edge));
   stage.edges.forEach(e => paintEdge(e, lit.has(e), back));
+  cull();
   stage.messages.replaceChildren(...(back && now !== null ? messagesOf(links) : []));
 }
-const dress = (element, name, value) => { if (element.getAttribute(name) !== value) element.setAttribute(name, value); };
+// A box is painted anew only where its look has changed: most of a large graph has not.
 function paintBox(b, isNow, back, step, hidden) {
-  const status = b.shows === undefined ? {known: true} : statusOf(b.shows, step), own = b.kind === "box" ? box(b.id) : null;
-  const classes = ["box", b.kind, own?.kind === "constant" ? "constant" : "", own?.kind === "parameter" ? "leaf" : "",
-    status.known ? "known" : "away",
-    status.visited ? "visited" : "", isNow ? "now" : "", isNow && back ? "backward" : ""];
-  b.status = status;
-  dress(b.group, "class", classes.filter(Boolean).join(" "));
-  if (!b.gradient) return;
-  const part = !status.visited && back && status.visit && b.kind === "box" ? partsOf(status.visit, hidden ? step - 1 : step) : "";
-  const text = status.visited ? clipped(`${status.visit.right ? "≠ " : ""}${gradientBeside(status.visit.g)}`, b.width, 6.7)
+  const known = b.computed <= step, visited = b.visited <= step;
+  const part = back && b.visit && !visited && b.kind === "box" ? partsOf(b.visit, hidden ? step - 1 : step) : "";
+  const look = ["box", b.own, known ? "known" : "away", visited ? "visited" : "", isNow ? "now" : "", isNow && back ? "backward" : ""]
+    .filter(Boolean).join(" ");
+  if (b.look !== look) b.group.setAttribute("class", look);
+  if (b.gradient && (b.look !== look || b.part !== part)) paintGradient(b, visited, part);
+  Object.assign(b, {look, part});
+}
+function paintGradient(b, visited, part) {
+  const bad = visited && b.visit.right;
+  b.gradient.textContent = visited ? clipped(`${bad ? "≠ " : ""}${gradientBeside(b.visit.g)}`, b.width, 6.7)
     : wide(part) * 6.7 + 8 > b.width ? part.split(" ")[0] : part;
-  if (b.gradient.textContent !== text) b.gradient.textContent = text;
-  dress(b.gradient, "class", `gradient small ${part ? "part" : ""} ${status.visited && status.visit.right ? "bad" : ""}`);
+  b.gradient.setAttribute("class", `gradient small ${part ? "part" : bad ? "bad" : ""}`.trim());
 }
 function linksOf(now, current) {
   const wanted = isBack(state.step)
@@ -717,18 +738,20 @@ function linksOf(now, current) {
 }
 function paintEdge(e, isLit, back) {
   const from = stage.boxes[e.from], to = stage.boxes[e.to];
-  const passed = back && !isLit && to.status.visited && from.gradient !== null;
-  const kind = isLit ? (back ? "sending" : "read") : passed ? "passed" : to.status.known ? "" : "away";
-  dress(e.path, "class", `edge ${kind}`.trim());
-  dress(e.path, "marker-end", back && (isLit || passed) ? "" : `url(#arrow-${isLit ? "read" : "plain"})`);
-  dress(e.path, "marker-start", isLit && back ? "url(#arrow-sending)" : "");
+  const passed = back && !isLit && to.visited <= state.step && from.gradient !== null;
+  const look = isLit ? (back ? "sending" : "read") : passed ? "passed" : to.computed <= state.step ? "" : "away";
+  if (e.look === look) return;
+  e.look = look;
+  e.path.setAttribute("class", `edge ${look}`.trim());
+  e.path.setAttribute("marker-end", look === "sending" || look === "passed" ? "" : `url(#arrow-${look === "read" ? "read" : "plain"})`);
+  e.path.setAttribute("marker-start", look === "sending" ? "url(#arrow-sending)" : "");
 }
 // The numbers that go along the edges, each where it hides least.
 function messagesOf(links) {
   const byEdge = new Map(), placed = [];
   for (const {edge, product} of links) byEdge.set(edge, [...byEdge.get(edge) ?? [], hiding() ? "?" : gradientText(product.sent)]);
   const titles = view().frames.map(([, x, y, width]) => ({x, y, width: Math.min(width, 150), height: 22}));
-  const hidden = spot => [[placed, 9], [stage.boxes, 3], [titles, 1]]
+  const hidden = spot => [[placed, 40], [stage.boxes, 3], [titles, 1]]
     .reduce((sum, [rects, weight]) => sum + weight * rects.reduce((area, r) => area + overlap(spot, r), 0), 0);
   return [...byEdge].map(([edge, parts]) => {
     const text = parts.join(" + "), spots = spotsOn(edge.path, wide(text) * 6.7 + 12, 18).map(spot => ({spot, cost: hidden(spot)}));
@@ -754,11 +777,31 @@ function hint(id) {
   if (id !== null) for (const i of placesOf(id)) stage.boxes[i]?.group.classList.add("hint");
 }
 
+// Of a large graph only what is in view stays on the page: the browser lays all of it out at every step.
+const LARGE = 150;
+function cull() {
+  if (stage.boxes.length <= LARGE) return;
+  const p = pane(), margin = 60 / camera.k, left = -camera.x / camera.k - margin, top = -camera.y / camera.k - margin;
+  const right = left + p.width / camera.k + 2 * margin, bottom = top + p.height / camera.k + 2 * margin;
+  const isOut = part => part.x + part.width < left || part.x > right || part.y + part.height < top || part.y > bottom;
+  for (const e of stage.edges) takeOut(e, e.path, stage.lines, isOut(e) && e.look !== "sending");
+  for (const b of stage.boxes) takeOut(b, b.group, stage.cards, isOut(b));
+}
+function takeOut(part, element, layer, isOut) {
+  if (Boolean(part.isOut) === isOut) return;
+  part.isOut = isOut;
+  if (isOut) element.remove();
+  else layer.append(element);
+}
+
 // ---- the camera ----
 const READABLE = 0.74;
 const pane = () => ({width: $("graph").clientWidth || 300, height: $("graph").clientHeight || 300});
-const place = () => stage.group?.setAttribute("transform",
-  `translate(${camera.x.toFixed(2)} ${camera.y.toFixed(2)}) scale(${camera.k.toFixed(4)})`);
+function place() {
+  if (!stage.group) return;
+  cull();
+  stage.group.setAttribute("transform", `translate(${camera.x.toFixed(2)} ${camera.y.toFixed(2)}) scale(${camera.k.toFixed(4)})`);
+}
 function glide(target) {
   cancelAnimationFrame(camera.frame);
   const from = {x: camera.x, y: camera.y, k: camera.k}, began = performance.now(),
@@ -996,7 +1039,7 @@ function drawStory() {
   if (state.told !== state.run) $("story").open = innerWidth > 800;
   state.told = state.run;
   fill($("story"), el("summary", {}, title || ""), el("div", {class: "row"},
-    el("div", {}, story ? el("p", {}, story) : null, code ? el("pre", {}, code) : null), curves ? curvesOf(curves) : null));
+    el("div", {}, story ? story.split("\n").map(line => el("p", {}, line)) : null, code ? el("pre", {}, code) : null), curves ? curvesOf(curves) : null));
 }
 function curvesOf(curves) {
   const all = [...curves.right, ...curves.wrong].map(number).filter(v => v > 0 && Number.isFinite(v)), low = Math.log10(Math.min(...all)),

@@ -276,10 +276,10 @@ function descend(f, name, settings, start, steps) {
     try { w = machine.step(w); } catch (error) {
       if (!(error instanceof Ended)) throw error;
       ended = error.message;
-      break;
     }
+    states.push(machine.state());
     if (!w.every(v => Math.abs(v) < FAR)) ended = w.some(Number.isNaN) ? NAN : fell(f, w, start) ? FELL : LEFT;
-    else { points.push(w); evaluations.push(spent); states.push(machine.state()); }
+    if (!ended) { points.push(w); evaluations.push(spent); }
   }
   const losses = points.map(p => f.value(...p));
   const gaps = f.lowest === -Infinity ? losses : losses.map(v => Math.max(v - f.lowest, 0));
@@ -348,8 +348,8 @@ texts({
       "picture downhill).",
     keys: "Keys: space plays and pauses, ← → go a step, Home and End to the ends. The address of this page keeps the race: copy it " +
       "to show it to others.",
-    made: "Paths are computed here, by minigrad's own formulas put into JavaScript; Newton's method, L-BFGS and line searches are " +
-      "written again. Tests hold all paths equal to minigrad's, as far as rounding decides nothing.",
+    made: "Paths are computed here, by minigrad's own formulas put into JavaScript; Newton's method, L-BFGS, Barzilai-Borwein and line " +
+      "searches are written again. Tests hold all paths equal to minigrad's, as far as rounding decides nothing.",
     family_momentum: "Gradient descent and momentum", family_adaptive: "Adaptive rates", family_adam: "Adam's family",
     family_adam_variants: "Variants of Adam", family_sign: "Signs", family_stepfree: "No rate", family_second_order: "Second order",
     family_classical: "Line searches and gradients",
@@ -376,7 +376,7 @@ texts({
     rates_note: "학습률은 함수에 정해 둔 값이거나, 0.0001부터 10까지 16개 중 함수의 원래 출발점에서 평균 손실과 마지막 손실의 합이 가장 작은 값입니다(경로가 그림을 벗어나면 두 배로 칩니다. 하한이 없는 " +
       "함수에서는 아래쪽으로 그림을 벗어나는 가장 작은 값).",
     keys: "키: 스페이스는 재생과 멈춤, ← →는 한 걸음, Home과 End는 처음과 끝. 이 페이지의 주소에 경주가 담겨 있으니 복사해서 보여 줄 수 있습니다.",
-    made: "경로는 minigrad의 갱신식을 JavaScript로 옮겨 이 페이지에서 계산합니다. 뉴턴 방법, L-BFGS, 직선 탐색은 다시 썼습니다. 반올림이 결과를 가르지 않는 한 모든 경로가 minigrad와 같음을 " +
+    made: "경로는 minigrad의 갱신식을 JavaScript로 옮겨 이 페이지에서 계산합니다. 뉴턴 방법, L-BFGS, Barzilai-Borwein, 직선 탐색은 다시 썼습니다. 반올림이 결과를 가르지 않는 한 모든 경로가 minigrad와 같음을 " +
       "테스트로 확인합니다.",
     family_momentum: "경사 하강법과 모멘텀", family_adaptive: "적응형 학습률", family_adam: "Adam 계열", family_adam_variants: "Adam의 변형",
     family_sign: "부호", family_stepfree: "학습률 없음", family_second_order: "2차 방법", family_classical: "직선 탐색과 기울기법",
@@ -388,7 +388,7 @@ texts({
   },
 });
 
-const LOOKS = 28, DASHES = ["", "9 4", "2 3", "9 3 2 3"], COLOURS = 7, SPEEDS = [1, 2, 5, 10, 20, 50], MOST_STEPS = 2000;
+const DASHES = ["", "9 4", "2 3", "9 3 2 3"], COLOURS = 7, SPEEDS = [1, 2, 5, 10, 20, 50];
 const race = {f: null, start: null, steps: 0, racers: [], step: 0, speed: 5, timer: null};
 const view = {width: 600, height: 400, levels: [], grid: null, parts: []};
 const colourOf = i => `var(--c${i % COLOURS})`;
@@ -399,24 +399,18 @@ const pair = (p, digits = 4) => `(${shown(p[0], digits)}, ${shown(p[1], digits)}
 const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 
 // ---- shapes: colour, dashes and sign tell the racers apart ----
-const SHAPES = [
-  (x, y, r) => `M${x - r},${y}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0Z`,
-  (x, y, r) => `M${x - r},${y - r}h${2 * r}v${2 * r}h${-2 * r}Z`,
-  (x, y, r) => `M${x},${y - 1.35 * r}L${x + 1.35 * r},${y}L${x},${y + 1.35 * r}L${x - 1.35 * r},${y}Z`,
-  (x, y, r) => `M${x},${y - 1.25 * r}L${x + 1.2 * r},${y + r}H${x - 1.2 * r}Z`,
-  (x, y, r) => `M${x},${y + 1.25 * r}L${x + 1.2 * r},${y - r}H${x - 1.2 * r}Z`,
-  (x, y, r) => crossed(x, y, r, 0), (x, y, r) => crossed(x, y, r, Math.PI / 4),
-];
-const CROSS = [[-1, -3], [1, -3], [1, -1], [3, -1], [3, 1], [1, 1], [1, 3], [-1, 3], [-1, 1], [-3, 1], [-3, -1], [-1, -1]];
-function crossed(x, y, r, turn) {
-  const [c, s] = [Math.cos(turn) * r / 2.4, Math.sin(turn) * r / 2.4];
-  return "M" + CROSS.map(([a, b]) => `${(x + c * a - s * b).toFixed(2)},${(y + s * a + c * b).toFixed(2)}`).join("L") + "Z";
-}
-const sign = (i, x, y, r) => SHAPES[(i + Math.floor(i / COLOURS)) % SHAPES.length](x, y, r);
-function star(x, y, r) {
-  const size = i => i % 2 ? 0.42 * r : r, turn = i => Math.PI * (i / 5 - 0.5);
-  return "M" + Array.from({length: 10}, (_, i) => `${x + size(i) * Math.cos(turn(i))},${y + size(i) * Math.sin(turn(i))}`).join("L") + "Z";
-}
+const disc = (x, y, r) => `M${x - r},${y}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0Z`;
+const point = (x, y) => `${x.toFixed(2)},${y.toFixed(2)}`;
+const polygon = corners => (x, y, r) => "M" + corners.map(([a, b]) => point(x + a * r, y + b * r)).join("L") + "Z";
+const PLUS = [[-1, -3], [1, -3], [1, -1], [3, -1], [3, 1], [1, 1], [1, 3], [-1, 3], [-1, 1], [-3, 1], [-3, -1], [-1, -1]]
+  .map(corner => scaled(corner, 1 / 2.4));
+const SHAPES = [disc, ...[
+  [[-1, -1], [1, -1], [1, 1], [-1, 1]], [[0, -1.35], [1.35, 0], [0, 1.35], [-1.35, 0]],
+  [[0, -1.25], [1.2, 1], [-1.2, 1]], [[0, 1.25], [1.2, -1], [-1.2, -1]], PLUS, PLUS.map(([a, b]) => scaled([a - b, a + b], Math.SQRT1_2)),
+].map(polygon)];
+const sign = (i, ...place) => SHAPES[(i + Math.floor(i / COLOURS)) % SHAPES.length](...place);
+const star = polygon(Array.from({length: 10}, (_, i) => [i % 2 ? 0.42 : 1, Math.PI * (i / 5 - 0.5)])
+  .map(([size, angle]) => [size * Math.cos(angle), size * Math.sin(angle)]));
 function swatch(i) {
   return svg("svg", {class: "swatch", width: 34, height: 14, "aria-hidden": "true"},
     svg("path", {d: "M1,7H33", class: "path", stroke: colourOf(i), "stroke-dasharray": dashOf(i)}),
@@ -461,9 +455,11 @@ function sample() {
   view.grid = values;
   view.levels = levels(f, values);
 }
+const logarithmic = f => f.log && f.lowest !== -Infinity;
 function levels(f, values) {
-  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-  if (f.log) return [f.lowest, ...Array.from({length: 13}, (_, i) => f.lowest + (high - f.lowest) * 10 ** (-5 + 5 * i / 12))];
+  const known = values.filter(Number.isFinite);
+  const [low, high] = known.length ? known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]) : [0, 1];
+  if (logarithmic(f)) return [f.lowest, ...Array.from({length: 13}, (_, i) => f.lowest + (high - f.lowest) * 10 ** (-5 + 5 * i / 12))];
   const power = f.lowest === -Infinity ? 1 : 2;
   return Array.from({length: 15}, (_, i) => low + (high - low) * (i / 14) ** power);
 }
@@ -475,6 +471,7 @@ function shade() {
   const tints = Array.from({length: bands}, (_, k) => low.map((v, c) => Math.round(v + (high[c] - v) * k / (bands - 1))));
   const picture = new ImageData(width, height);
   for (let i = 0; i < grid.length; i++) {
+    if (Number.isNaN(grid[i])) continue;
     let k = 0;
     while (k < bands - 1 && grid[i] >= at[k + 1]) k++;
     picture.data.set([...tints[k], 255], 4 * i);
@@ -483,11 +480,13 @@ function shade() {
 }
 // Marching squares over every second pixel; of each cell the sides that a level crosses.
 function contours(cell = 2) {
-  const {width, height, grid} = view, parts = [], bend = race.f.log ? v => Math.log(v - race.f.lowest + 1e-300) : v => v;
+  const {width, height, grid} = view, parts = [], above = v => Math.max(v - race.f.lowest, 1e-300);
+  const bend = logarithmic(race.f) ? v => Math.log(above(v)) : v => v;
   const value = (i, j) => grid[Math.min(j, height - 1) * width + Math.min(i, width - 1)];
   for (let j = 0; j < height; j += cell) for (let i = 0; i < width; i += cell) {
     const corners = [[i, j], [i + cell, j], [i + cell, j + cell], [i, j + cell]], heights = corners.map(([a, b]) => value(a, b));
     const [least, most] = [Math.min(...heights), Math.max(...heights)];
+    if (!Number.isFinite(least) || !Number.isFinite(most)) continue;
     for (const level of view.levels.slice(1, -1)) if (least < level && most >= level) parts.push(crossing(corners, heights, level, bend));
   }
   return parts.join("");
@@ -531,7 +530,10 @@ function scene() {
 }
 const every = run => Math.max(1, Math.ceil(run.points.length / 40));
 const stepOf = run => Math.min(race.step, run.points.length - 1);
-const nextStep = (run, k) => k + 1 < run.points.length ? minus(run.points[k + 1], run.points[k]) : null;
+function nextStep(run, k) {
+  const there = run.points[k + 1] || run.beyond[0];
+  return there ? minus(there, run.points[k]) : null;
+}
 function drawPaths() {
   const [cx, cy] = onStage(race.start);
   Object.entries({cx, cy}).forEach(([name, v]) => view.ring.setAttribute(name, v));
@@ -547,28 +549,29 @@ function drawPaths() {
 
 // ---- curves ----
 const FLOOR = 1e-16;
-function chart(where, by, xOf) {
-  const runs = race.racers.map(racer => racer.run), at = scaleOf(where, runs, xOf), clip = `${where.id}-clip`;
+function chart(where, by, xs) {
+  const runs = race.racers.map(racer => racer.run), at = scaleOf(where, runs, xs), clip = `${where.id}-clip`;
   const title = svg("title"), now = svg("path", {class: "now"});
   const heads = race.racers.map(({look: i}) => svg("path", {class: "head", fill: colourOf(i)}));
   where.setAttribute("viewBox", `0 0 ${at.width} ${at.height}`);
   const border = svg("rect", {x: at.left, y: 0, width: at.width - at.left, height: at.bottom + 3});
   fill(where, title, svg("clipPath", {id: clip}, border), gridOf(at), now,
-    svg("g", {"clip-path": `url(#${clip})`}, race.racers.map(racer => curve(racer, at, xOf)), heads));
+    svg("g", {"clip-path": `url(#${clip})`}, race.racers.map(racer => curve(racer, at, xs)), heads));
   return () => {
     title.textContent = say("chart", {racers: names(), by: say(by), k: race.step});
     now.setAttribute("d", by === "by_step" ? `M${at.x(race.step)},${at.top}V${at.bottom}` : "");
     heads.forEach((head, n) => {
       const k = stepOf(runs[n]);
-      head.setAttribute("d", sign(race.racers[n].look, at.x(xOf(runs[n])[k]), at.y(runs[n].gaps[k]), 4.5));
+      head.setAttribute("d", sign(race.racers[n].look, at.x(runs[n][xs][k]), at.y(runs[n].gaps[k]), 4.5));
     });
   };
 }
-function scaleOf(where, runs, xOf) {
+function scaleOf(where, runs, xs) {
   const width = Math.max(where.parentElement.clientWidth, 240), height = clamp((view.height - 60) / 2, 150, 250);
   const [left, right, top_, bottom] = [48, width - 10, 8, height - 22];
-  const bounded = race.f.lowest !== -Infinity, heightOf = gap => bounded ? Math.log10(Math.max(gap, FLOOR)) : gap;
-  const most = Math.max(1, ...runs.map(run => xOf(run).at(-1))), [low, high] = range(runs, bounded, heightOf);
+  const bounded = race.f.lowest !== -Infinity;
+  const heightOf = gap => Number.isNaN(gap) ? Infinity : bounded ? Math.log10(Math.max(gap, FLOOR)) : gap;
+  const most = Math.max(1, ...runs.map(run => run[xs].at(-1))), [low, high] = range(runs, bounded, heightOf);
   const y = gap => clamp(top_ + (bottom - top_) * (high - heightOf(gap)) / (high - low), -2000, 4000);
   return {width, height, left, right, top: top_, bottom, bounded, most, low, high, y, x: v => left + (right - left) * v / most};
 }
@@ -582,8 +585,8 @@ function gridOf(at) {
       svg("text", {x: at.left - 6, y: y + 4, "text-anchor": "end"}, at.bounded ? power10(v) : shown(v))]),
   ];
 }
-function curve({run, look: i}, at, xOf) {
-  const xs = xOf(run), points = run.gaps.map((gap, k) => `${at.x(xs[k]).toFixed(1)},${at.y(gap).toFixed(1)}`).join(" ");
+function curve({run, look: i}, at, xs) {
+  const points = run.gaps.map((gap, k) => `${at.x(run[xs][k]).toFixed(1)},${at.y(gap).toFixed(1)}`).join(" ");
   return svg("polyline", {class: "path", stroke: colourOf(i), "stroke-dasharray": dashOf(i), "stroke-opacity": 0.85, points});
 }
 function range(runs, bounded, heightOf) {
@@ -591,7 +594,7 @@ function range(runs, bounded, heightOf) {
     const [low, high] = [view.levels[0], view.levels.at(-1)];
     return [low - 0.05 * (high - low), high + 0.05 * (high - low)];
   }
-  const all = runs.flatMap(run => run.gaps).map(heightOf), first = heightOf(runs[0]?.gaps[0] ?? 1);
+  const all = runs.flatMap(run => run.gaps).map(heightOf).filter(Number.isFinite), first = all[0] ?? 0;
   const [low, high] = all.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [first - 1, first]);
   return [low - 0.2, Math.min(high, first + Math.log10(30)) + 0.2];
 }
@@ -610,20 +613,24 @@ function happened(run) {
   return out < 0 ? say("going") : say("was_outside", {k: out});
 }
 const isOver = run => Boolean(run.ended) && race.step >= run.points.length;
+const tableRow = (data, first, cells) => el("tr", {role: "row", ...data}, first, cells.filter(Boolean));
+const cell = (text, at) => text && el("td", {role: "cell", class: at}, text);
 function standing(racer, offset) {
-  const {run} = racer, k = stepOf(run), [x, y] = run.points[k];
-  const numbers = [shown(run.losses[k]), offset && shown(run.gaps[k]), shown(x, 6), shown(y, 6),
+  const {run} = racer, k = stepOf(run), said = happened(run);
+  const numbers = [shown(run.losses[k]), offset && shown(run.gaps[k]), ...run.points[k].map(v => shown(v, 6)),
     shown(isOver(run) ? run.gradients : run.evaluations[k])];
-  return el("tr", {"data-name": racer.name}, el("th", {scope: "row"}, swatch(racer.look), label(racer)),
-    [...numbers, happened(run)].filter(Boolean).map(text => el("td", {}, text)));
+  return tableRow({"data-name": racer.name}, el("th", {scope: "row", role: "rowheader"}, swatch(racer.look), label(racer)),
+    [...numbers.map(text => cell(text)), cell(said, said === say("going") ? "nothing" : "")]);
 }
 function standings() {
   const offset = Number.isFinite(race.f.lowest) && race.f.lowest !== 0;
   $("standings-title").textContent = say("standings_title", {k: race.step});
   const heads = [say("optimizer"), say("loss"), offset && say("gap"), "x", "y", say("gradients"), say("said")].filter(Boolean);
   const rows = race.racers.map(racer => standing(racer, offset));
-  fill($("standings"), el("thead", {}, el("tr", {}, heads.map(text => el("th", {scope: "col"}, text)))),
-    el("tbody", {}, rows.length ? rows : el("tr", {}, el("td", {colspan: heads.length}, say("empty")))));
+  $("standings").style.setProperty("--numbers", heads.length - 2);
+  fill($("standings"),
+    el("thead", {role: "rowgroup"}, tableRow({}, null, heads.map(text => el("th", {scope: "col", role: "columnheader"}, text)))),
+    el("tbody", {role: "rowgroup"}, rows.length ? rows : tableRow({}, el("td", {role: "cell", colspan: heads.length}, say("empty")), [])));
 }
 
 // ---- one card for each ----
@@ -739,16 +746,19 @@ function entered() {
 
 // ---- what can be changed ----
 function prepare(racer) {
-  racer.run = descend(race.f, racer.name, racer.settings, race.start, race.steps);
-  racer.run.looks = racer.run.points.map(p => look(race.f, p));
-  racer.run.steps = racer.run.points.map((_, k) => k);
+  const run = descend(race.f, racer.name, racer.settings, race.start, race.steps + 1), shown = race.steps + 1;
+  run.beyond = run.points.slice(shown);
+  for (const name of ["points", "evaluations", "losses", "gaps"]) run[name] = run[name].slice(0, shown);
+  run.looks = run.points.map(p => look(race.f, p));
+  run.steps = run.points.map((_, k) => k);
+  racer.run = run;
 }
 function newRacer(name, lr) {
   const settings = tuned(race.f, name), own = race.f.settings[name.toLowerCase()];
   if (lr !== undefined && OPTIMIZERS[name].rate) settings.lr = lr;
   else if (OPTIMIZERS[name].rate && !("lr" in settings)) settings.lr = OPTIMIZERS[name].group.lr;
   const taken = race.racers.map(r => r.look), free = Array.from({length: LOOKS}, (_, i) => i).find(i => !taken.includes(i));
-  return {name, settings, known: lr !== undefined ? "chosen" : own && "lr" in own ? "own" : "tuned", look: free, open: new Set()};
+  return {name, settings, known: lr !== undefined ? "chosen" : own ? "own" : "tuned", look: free, open: new Set()};
 }
 function enter(name, lr) {
   if (race.racers.length >= LOOKS) { $("status").textContent = say("full", {n: LOOKS}); return; }
@@ -817,8 +827,8 @@ function redraw() {
   $("stage").setAttribute("aria-label", say("picture", {name: race.f.name, racers: names()}));
   inputs();
   scene();
-  race.racers.forEach(({run}) => { run.places = run.points.map(onStage); });
-  race.curves = [chart($("by-step"), "by_step", run => run.steps), chart($("by-gradient"), "by_gradient", run => run.evaluations)];
+  race.racers.forEach(({run}) => { run.places = [...run.points, ...run.beyond].map(onStage); });
+  race.curves = [chart($("by-step"), "by_step", "steps"), chart($("by-gradient"), "by_gradient", "evaluations")];
   show(race.step);
 }
 function show(k) {
@@ -872,28 +882,30 @@ function keep() {
   race.address = address;
   try { history.replaceState(null, "", address); } catch { /* a frame may not */ }
 }
-function addressed() {
-  const given = new URLSearchParams(location.hash.slice(1)), numbers = text => (text || "").split(",").filter(Boolean).map(Number);
-  if (!given.has("function") && !given.has("race")) return null;
-  const start = numbers(given.get("start")), steps = Number(given.get("steps")), step = Number(given.get("step"));
-  const known = Object.fromEntries(Object.keys(OPTIMIZERS).map(name => [name.toLowerCase(), name]));
-  const rate = text => Number(text) > 0 && Number.isFinite(Number(text)) ? Number(text) : undefined;
-  const racers = (given.get("race") ?? "").split(",").map(text => text.split(":"))
-    .map(([name, lr]) => [known[name.toLowerCase().replace(/[-_ ]/g, "")], rate(lr)]).filter(([name]) => name);
+// What an address says, as far as it can be meant: {name, start, steps, step, racers}.
+function parsed(address) {
+  const given = new URLSearchParams(address), name = given.get("function"), race = given.get("race");
+  const start = (given.get("start") || "").split(",").filter(Boolean).map(Number);
+  const steps = Number(given.get("steps")), step = Number(given.get("step"));
+  const known = new Map(Object.keys(OPTIMIZERS).map(rival => [rival.toLowerCase(), rival]));
+  const rate = lr => lr > 0 && Number.isFinite(lr) ? lr : undefined;
   return {
-    name: given.get("function") in FUNCTIONS ? given.get("function") : DATA.begin.function, step: step >= 0 ? Math.round(step) : 0,
+    name: name !== null && Object.hasOwn(FUNCTIONS, name) ? name : undefined, step: step >= 0 ? Math.round(step) : 0,
     start: start.length === 2 && start.every(v => Math.abs(v) < FAR) ? start : undefined,
-    steps: steps >= 1 ? Math.min(Math.round(steps), MOST_STEPS) : undefined, racers: given.has("race") ? racers : undefined,
+    steps: steps >= 1 ? Math.min(Math.round(steps), MOST_STEPS) : undefined,
+    racers: race?.split(",").map(text => text.split(":"))
+      .map(([rival, lr]) => [known.get(rival.toLowerCase().replace(/[-_ ]/g, "")), rate(Number(lr))]).filter(([rival]) => rival),
   };
 }
-function begin() {
-  const {function: name, race: racers, start, steps} = DATA.begin;
-  return {name, start: start?.map(Number), steps, racers: racers.map(([rival, lr]) => [rival, lr === null ? undefined : Number(lr)])};
+function addressed() {
+  const given = parsed(location.hash.slice(1));
+  return given.name || given.racers ? given : null;
 }
 function load(given) {
+  const begin = parsed(DATA.begin);
   pause();
-  setFunction(given.name, {...given, racers: given.racers || begin().racers});
-  show(given.step ?? 0);
+  setFunction(given.name || begin.name, {...given, racers: given.racers || begin.racers});
+  show(given.step);
 }
 
 // ---- keys, pointers, controls ----
@@ -907,7 +919,7 @@ function moveStart(event) {
 }
 const ACTIONS = {first: () => go(0), back: () => go(race.step - 1), play, forward: () => go(race.step + 1), last: () => go(race.steps)};
 function onKey(event) {
-  const on = event.target, typed = on.matches("input:not([type=range]):not([type=checkbox]), select, textarea, pre, .scroll");
+  const on = event.target, typed = on.matches("input:not([type=range]):not([type=checkbox]), select, pre");
   if (event.altKey || event.ctrlKey || event.metaKey || typed) return;
   const action = ACTIONS[{ArrowLeft: "back", ArrowRight: "forward", Home: "first", End: "last", " ": "play"}[event.key]];
   const theirs = event.key === " " ? on.matches("button, summary, a, input[type=checkbox]") : on.matches("input[type=range]");
@@ -941,7 +953,7 @@ function connect() {
 }
 connect();
 const opening = addressed();
-load(opening || begin());
+load(opening || parsed(DATA.begin));
 switches($("switches"), () => { families(); rerun(true); });
 if (!opening && !matchMedia("(prefers-reduced-motion: reduce)").matches) play();
 else if (!opening) show(race.steps);
