@@ -786,7 +786,7 @@ def pages():
         viz.player(loss, folder / "player_cnn.html", model, names)
         stage.page(folder / "theatre.html")
         chromium = playwright.chromium.launch(executable_path=browser.program(), args=browser.ARGUMENTS)
-        for name, steps, dark, height in (("player", 9, False, 800), ("player_cnn", 18, True, 800),
+        for name, steps, dark, height in (("player", 11, False, 800), ("player_cnn", 18, True, 800),
                                           ("theatre", 12, False, 1000)):
             page = chromium.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce",
                                      color_scheme="dark" if dark else "light")
