@@ -637,7 +637,7 @@ def test_messages_of_complex_values_are_no_matrix_products(browser_page, tmp_pat
 
 
 def test_rules_without_source_and_settings(browser_page, tmp_path):
-    rules = {"np": np, "primitive": mg.primitive}
+    rules = {"np": np, "primitive": mg.primitive, "__name__": "test"}
     exec("class Rule:\n    def __call__(self, g, y, x): return g * 3\n"
          "def third(g, y, x):\n    return g * 3\n"
          "@primitive(Rule())\ndef thrice(x): return x * 3\n@primitive(third)\ndef triple(x): return x * 3\n"

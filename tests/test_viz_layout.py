@@ -49,7 +49,7 @@ WIDE = [*((i, 6) for i in range(6)), (6, 7), (0, 7), (5, 7), (7, 8), (3, 8)]
 def test_layers(no_graphviz, edges):
     found, = laid_out([sketch(edges)])
     boxes = found.boxes
-    assert len(found.edges) == len(edges) and not found.frames
+    assert len(found.edges) == len(edges)
     assert all(boxes[a][1] + SIZE[1] < boxes[b][1] for a, b in edges)
     assert not any(overlap(boxes[a], boxes[b]) for a in boxes for b in boxes if a < b)
     assert all(0 <= x and x + w <= found.width and 0 <= y and y + h <= found.height for x, y, w, h in boxes.values())
@@ -75,3 +75,15 @@ def test_patience_ends(no_graphviz, monkeypatch):
         raise subprocess.TimeoutExpired("dot", timeout)
     monkeypatch.setattr(layout.subprocess, "run", slow)
     assert len(laid_out([sketch(LADDER)])[0].boxes) == 6
+
+
+def test_frames_are_around_what_is_in_them(no_graphviz):
+    boxes = {i: SIZE for i in range(5)}
+    found, = laid_out([Sketch(boxes, [(i, i + 1) for i in range(4)], {"a": ([1], None), "b": ([2, 3], "a")})])
+
+    def holds(outer, inner):
+        (x, y, w, h), (u, v, s, t) = outer, inner
+        return x < u and y < v and u + s < x + w and v + t < y + h
+    assert list(found.frames) == ["a", "b"] and holds(found.frames["a"], found.frames["b"])
+    assert [holds(found.frames["b"], found.boxes[i]) for i in boxes] == [False, False, True, True, False]
+    assert [holds(found.frames["a"], found.boxes[i]) for i in boxes] == [False, True, True, True, False]

@@ -383,7 +383,9 @@ def test_the_expression_of_a_rule_is_what_it_computes(points):
 
 
 def test_every_op_of_the_table_has_texts():
-    for op in table.values():
+    for key, op in table.items():
+        if (getattr(key, "__module__", "") or "test").startswith("test"):
+            continue  # what other tests entered
         for text in rule_texts(op):
             assert text is None or (text.text and text.text != "lambda"), op.name
 
@@ -409,7 +411,7 @@ def test_complex_and_negative_numbers_stand_in_brackets():
 
 def test_a_rule_of_a_notebooks_cell_has_a_text(tmp_path):
     source = "from minigrad import primitive\n\n@primitive(lambda g, y, x: g * 7)\ndef seven(x):\n    return 7 * x\n"
-    name, scope = "<ipython-input-3>", {}
+    name, scope = "<ipython-input-3>", {"__name__": "test"}
     linecache.cache[name] = len(source), None, source.splitlines(True), name
     exec(compile(source, name, "exec"), scope)
     assert rule_texts(table[scope["seven"]])[0].text == "g * 7"

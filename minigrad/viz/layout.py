@@ -13,6 +13,7 @@ __all__ = ["Layout", "Sketch", "laid_out"]
 INCH = 72.0
 PATIENCE = 60  # seconds, after which plain layers will do
 GAP = 24.0  # pixels between boxes
+MARGIN, TITLE = 5.0, 12.0  # of a frame, around what is in it
 LANE = 4.0  # pixels for an edge beside them
 SCRIPT = """import json, sys, pygraphviz
 graphs = json.load(sys.stdin)
@@ -167,4 +168,15 @@ def _layers(sketch):
             last = x, top + height
         edges.append(path)
     width = max((x + w for x, _, w, _ in boxes.values()), default=0) + GAP
-    return Layout(width, y, {box: boxes[box] for box in sketch.boxes}, edges, {})
+    return Layout(width, y, {box: boxes[box] for box in sketch.boxes}, edges, _around(sketch, boxes))
+
+
+def _around(sketch, boxes):
+    """A frame is as large as what is in it, and may have strangers in it too."""
+    frames: dict = {}
+    for frame, (members, _) in reversed(sketch.frames.items()):  # those inside come later
+        inside = [boxes[box] for box in members] + [at for f, at in frames.items() if sketch.frames[f][1] == frame]
+        left, top = min(x for x, *_ in inside) - MARGIN, min(y for _, y, *_ in inside) - MARGIN - TITLE
+        frames[frame] = (left, top, max(x + w for x, _, w, _ in inside) + MARGIN - left,
+                         max(y + h for _, y, _, h in inside) + MARGIN - top)
+    return dict(reversed(frames.items()))
