@@ -403,6 +403,7 @@ def test_a_page_with_an_error_fails_its_test(tmp_path, chromium):
 
 
 def test_without_a_browser_tests_are_skipped_aloud(tmp_path):
+    pytest.importorskip("playwright")
     code, said = run(tmp_path, MINIGRAD_CHROMIUM=str(tmp_path / "nothing"))
     assert code == 0 and "2 skipped: browser tests need Chromium and playwright: apt install chromium" in said
     assert f"MINIGRAD_CHROMIUM={tmp_path / 'nothing'} is not a program" in said

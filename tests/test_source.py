@@ -61,9 +61,9 @@ def test_layers_and_functions_are_told_by_the_line_that_calls_them():
 
 def test_where_there_is_no_source():
     scope = {"x": leaf(1.0)}
-    exec("y = x * 2", scope)
+    exec(compile("y = x * 2", "<nowhere>", "exec"), scope)
     found = line(scope["y"].node.where)
-    assert (found.file, found.number, found.text) == ("<string>", 1, "")
+    assert (found.file, found.number, found.text) == ("<nowhere>", 1, "")
     assert line(None) is None and place(None) == ""
     assert leaf(1.0).node.where is None, "a leaf can be pickled"
 
