@@ -3,6 +3,8 @@
 Where to read first: graph.py (the chain rule), derivatives/basics.py (the rules), then tensor.py.
 """
 
+import importlib
+
 from . import calculus, checkpoint, data, functional, metrics, models, nn, optim, primitives, random, train, tree
 from .anomaly import detect_anomaly
 from .batching import vmap
@@ -44,7 +46,7 @@ from .tensor import Parameter, Tensor
 
 
 def _shown(how):  # what notebooks call; only then are the pictures imported
-    return lambda self: getattr(__import__("minigrad.viz.notebook", fromlist=[how]), how)(self)
+    return lambda self: getattr(importlib.import_module("minigrad.viz.notebook"), how)(self)
 
 
 Tensor._repr_html_, Tensor._repr_svg_, nn.Module._repr_html_ = map(_shown, ("tensor_html", "tensor_svg", "module_html"))

@@ -30,6 +30,22 @@ def own_ops():
         del graph.table[key]
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The matplotlib figures that would have been written, in their order."""
+    from minigrad.viz import style
+    figures = []
+    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
+    return figures
+
+
+@pytest.fixture
+def said():
+    """Gives all texts of a figure."""
+    from matplotlib.text import Text
+    return lambda figure: "\n".join(t.get_text() for t in figure.findobj(Text))
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """One browser for each worker."""

@@ -10,7 +10,7 @@ import pytest
 
 from minigrad import Tensor, data, default_generator, manual_seed, nn, optim, train, viz
 from minigrad import functional as F
-from minigrad.viz import boundary, style
+from minigrad.viz import boundary
 
 pytest.importorskip("matplotlib")
 SQUARE = ((-2.0, 2.0), (-2.0, 2.0))
@@ -28,19 +28,6 @@ def lines(axes):
     """The vertices of the decision lines that were drawn, (M, 2)."""
     solid = [c for c in axes.collections if getattr(c, "levels", None) is not None and list(c.levels) == [0]]
     return np.concatenate([p.vertices for c in solid for p in c.get_paths()])
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    figures = []
-    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
-    return figures
-
-
-def said(figure):
-    """All texts of a figure."""
-    from matplotlib.text import Text
-    return "\n".join(t.get_text() for t in figure.findobj(Text))
 
 
 # ---- where the boundary is ----
@@ -77,7 +64,7 @@ def test_regions_have_the_colours_of_their_classes(drawn):
         np.testing.assert_allclose(colours[0, column], 0.54 + 0.46 * np.array(to_rgb(LIGHT.colours[i])), atol=1e-3)
 
 
-def test_what_is_misclassified_is_ringed_and_counted(drawn):
+def test_what_is_misclassified_is_ringed_and_counted(drawn, said):
     boundary.draw(linear([[3.0], [0.0]], [0.0]), X, [0, 1, 1, 1], "a.png", validation=(X + 0.1, [0, 0, 1, 0]))
     text = said(drawn[0])
     assert "training: 3 of 4 right (75.0%)" in text and "validation: 3 of 4 right (75.0%)" in text
@@ -125,7 +112,7 @@ def test_infinite_scores_are_very_sure():
     np.testing.assert_array_equal(found.probabilities[..., 1], np.tile([0, 0, 1, 1], (4, 1)))
 
 
-def test_scores_that_are_no_numbers_are_never_right(drawn):
+def test_scores_that_are_no_numbers_are_never_right(drawn, said):
     boundary.draw(lambda p: np.where(p[:, 0] > 0, np.nan, -1.0), X, [0, 0, 0, 0], "a.png", points=9)
     assert "2 of 4 right" in said(drawn[0])
 
@@ -151,7 +138,7 @@ def test_many_points_go_through_in_parts():
     assert sum(sizes) == 200 ** 2 and max(sizes) <= boundary.BATCH
 
 
-def test_regressions(drawn):
+def test_regressions(drawn, said):
     found = boundary.field(lambda p: p[:, :1] * p[:, 1:], SQUARE, 11, "values")
     x, y = np.meshgrid(found.x, found.y)
     np.testing.assert_allclose(found.values, x * y, atol=1e-12)
@@ -161,7 +148,7 @@ def test_regressions(drawn):
 
 @pytest.mark.parametrize("y", [[0, 0, 1, 1], [[0], [0], [1], [1]], [-1, -1, 1, 1], [False, False, True, True],
                                [0.0, 0.0, 1.0, 1.0], np.eye(2)[[0, 0, 1, 1]], Tensor([0, 0, 1, 1])])
-def test_kinds_of_labels(y, drawn):
+def test_kinds_of_labels(y, drawn, said):
     boundary.draw(linear([[1.0], [0.0]], [0.0]), Tensor(X), y, "a.png")
     assert "4 of 4 right" in said(drawn[0])
 
@@ -233,7 +220,7 @@ def test_frames_and_animation(tmp_path):
     assert len([*tmp_path.iterdir()]) == 4
 
 
-def test_captions(drawn):
+def test_captions(drawn, said):
     recorder, _, history = trained(4)
     boundary.frames(recorder, "a.png", count=2)
     text = said(drawn[0])

@@ -11,7 +11,7 @@ import pytest
 
 from minigrad import Parameter, Tensor, default_generator, manual_seed, nn, optim, train, viz
 from minigrad import functional as F
-from minigrad.viz import landscape, style
+from minigrad.viz import landscape
 from minigrad.viz.landscape import Line, Surface
 
 pytest.importorskip("matplotlib")
@@ -423,17 +423,6 @@ def test_refused():
 
 
 # ---- pictures ----
-@pytest.fixture
-def drawn(monkeypatch):
-    figures = []
-    monkeypatch.setattr(style, "write", lambda figure, path: figures.append(figure) or path)
-    return figures
-
-
-def said(figure):
-    """All texts of a figure."""
-    from matplotlib.text import Text
-    return "\n".join(t.get_text() for t in figure.findobj(Text))
 
 
 def surface(losses, **more):
@@ -458,7 +447,7 @@ def test_files_are_written(tmp_path):
         landscape.draw(found, tmp_path / "plane.txt")
 
 
-def test_the_picture_says_what_it_shows(drawn):
+def test_the_picture_says_what_it_shows(drawn, said):
     loss, w, _, _ = bowl(3)
     start = w.data.copy()
     path = walk(start + np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [3, 4, 12.0]]), name="adam")
@@ -471,7 +460,7 @@ def test_the_picture_says_what_it_shows(drawn):
     assert f"PCA direction 1 ({landscape.share(found.explained[0])} of the variation)" in said(drawn[1])
 
 
-def test_a_long_name_leaves_room_for_the_picture(drawn):
+def test_a_long_name_leaves_room_for_the_picture(drawn, said):
     loss, w, _, _ = bowl(3)
     path = walk(w.data + rng.standard_normal((5, 3)), name="n" * 80)
     landscape.draw(landscape.surface(loss, [w], paths=path, points=3), "a.png")
@@ -487,7 +476,7 @@ def test_paths_differ_by_more_than_colour(drawn):
     assert len({line.get_marker() for line in lines}) == len({str(line._unscaled_dash_pattern) for line in lines}) == 4
 
 
-def test_scales(drawn):
+def test_scales(drawn, said):
     grid = np.linspace(0, 1, 6)
     steep, flat = 10.0 ** (5 * grid)[:, None] * np.ones(6), 1 + grid[:, None] + grid
     assert landscape._Scale(surface(steep)).log and not landscape._Scale(surface(flat)).log
@@ -508,7 +497,7 @@ def test_scales(drawn):
         landscape.draw(surface(np.full((3, 3), np.nan)), "a.png")
 
 
-def test_pictures_of_lines(drawn):
+def test_pictures_of_lines(drawn, said):
     x = np.linspace(-1, 1, 5)
     one = Line(x, np.array([1, 2, 3, np.inf, 1e9]), np.zeros(2), np.ones(2), "one", "filter")
     landscape.draw([one, Line(x, x ** 2 + 1, np.zeros(2), np.ones(2), "two", "filter")], "a.png")

@@ -95,7 +95,7 @@ def test_a_cell_of_a_notebook_is_called_by_its_number(monkeypatch):
     shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=told))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     scope = {"x": leaf(1.0)}
-    exec(compile("\ny = x * 2", "/tmp/ipykernel_1/123.py", "exec"), scope)
+    exec(compile("\ny = x * 2", "/somewhere/ipykernel_1/123.py", "exec"), scope)
     where = scope["y"].node.where
     assert place(where) == line(where).place == "In[7]:2" and "In[7]:2" in repr(scope["y"].node)
     assert file_name("/home/me/a.py") == "a.py"

@@ -383,9 +383,7 @@ def test_the_expression_of_a_rule_is_what_it_computes(points):
 
 
 def test_every_op_of_the_table_has_texts():
-    for key, op in table.items():
-        if (getattr(key, "__module__", "") or "test").startswith("test"):
-            continue  # what other tests entered
+    for op in table.values():
         for text in rule_texts(op):
             assert text is None or (text.text and text.text != "lambda"), op.name
 
@@ -409,11 +407,10 @@ def test_complex_and_negative_numbers_stand_in_brackets():
     assert substituted(multiply, {"g": np.array([1 + 2j, 3]), "b": -1.0}) == "[1+2j, 3+0j] * (-1)"
 
 
-def test_a_rule_of_a_notebooks_cell_has_a_text(tmp_path):
+def test_a_rule_of_a_notebooks_cell_has_a_text(own_ops):
     source = "from minigrad import primitive\n\n@primitive(lambda g, y, x: g * 7)\ndef seven(x):\n    return 7 * x\n"
-    name, scope = "<ipython-input-3>", {"__name__": "test"}
+    name, scope = "<ipython-input-3>", {}
     linecache.cache[name] = len(source), None, source.splitlines(True), name
     exec(compile(source, name, "exec"), scope)
     assert rule_texts(table[scope["seven"]])[0].text == "g * 7"
     assert scope["seven"](np.ones(2)).tolist() == [7, 7]
-    del table[scope["seven"]]

@@ -39,27 +39,40 @@ def _twin(run):
     return choose
 
 
+def _per_window(loop, x, kernel, stride, padding, dilation):
+    """A number a window of x, (N, C, H, W), by ``loop``."""
+    size = reference.output_size(x.shape[2:], kernel, stride, padding, dilation)
+    y = np.empty((x.shape[1], *size, len(x)), x.dtype)
+    loop(reference.batch_last(x), y, kernel, stride, _before(padding), dilation, 0, len(x))
+    return reference.batch_first(y)
+
+
+def _before(padding):
+    return tuple(before for before, _ in padding)
+
+
 @_twin
 def uncolumns(loops, cols, size, kernel, stride, padding, dilation):
+    """The adjoint of im2col."""
     x = np.empty((cols.shape[0], *size, cols.shape[-1]), cols.dtype)
     loops.uncolumns(cols, x, stride, _before(padding), dilation, 0, x.shape[-1])
     return x
 
 
-@functools.wraps(reference.conv_input_grad)
 def conv_input_grad(*args):
+    """`reference`'s, with the `uncolumns` from here."""
     return reference.conv_input_grad(*args, uncolumns=uncolumns)
 
 
 @_twin
-def max_pool(loops, x, kernel, stride, padding, dilation):
-    x, largest = reference.batch_last(x), _windows(x, kernel, stride, padding, dilation)
-    loops.max_pool(x, largest, kernel, stride, _before(padding), dilation, 0, x.shape[-1])
-    return reference.batch_first(largest)
+def max_pool(loops, x, *window):
+    """The largest value of every window."""
+    return _per_window(loops.max_pool, x, *window)
 
 
 @_twin
 def pool_put(loops, g, x, y, kernel, stride, padding, dilation):
+    """Zeros like x, with g where each window has its maximum y."""
     g, x, y = map(reference.batch_last, (g, x, y))
     put = np.empty_like(x)
     loops.pool_put(g, x, y, put, kernel, stride, _before(padding), dilation, 0, x.shape[-1])
@@ -67,24 +80,14 @@ def pool_put(loops, g, x, y, kernel, stride, padding, dilation):
 
 
 @_twin
-def window_sum(loops, x, kernel, stride, padding, dilation):
-    x, total = reference.batch_last(x), _windows(x, kernel, stride, padding, dilation)
-    loops.window_sum(x, total, kernel, stride, _before(padding), dilation, 0, x.shape[-1])
-    return reference.batch_first(total)
+def window_sum(loops, x, *window):
+    """The sum of every window."""
+    return _per_window(loops.window_sum, x, *window)
 
 
 @_twin
 def window_spread(loops, g, shape, kernel, stride, padding, dilation):
+    """Zeros of this shape, with g added to every place of its window."""
     x = np.empty((shape[1], *shape[2:], shape[0]), g.dtype)
     loops.window_spread(reference.batch_last(g), x, kernel, stride, _before(padding), dilation, 0, shape[0])
     return reference.batch_first(x)
-
-
-def _windows(x, kernel, stride, padding, dilation):
-    """Room for a number a window of x, (N, C, H, W): batch innermost."""
-    size = reference.output_size(x.shape[2:], kernel, stride, padding, dilation)
-    return np.empty((x.shape[1], *size, len(x)), x.dtype)
-
-
-def _before(padding):
-    return tuple(before for before, _ in padding)

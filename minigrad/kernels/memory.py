@@ -20,7 +20,8 @@ def keep() -> bool:
     if any(name in os.environ for name in CHOSEN_BY_THE_USER):
         return False
     try:
-        mallopt, _ = ctypes.CDLL(None).mallopt, ctypes.CDLL(None).gnu_get_libc_version
+        c = ctypes.CDLL(None)
+        mallopt, _ = c.mallopt, c.gnu_get_libc_version
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return False
     return bool(mallopt(TRIM_THRESHOLD, KEPT)) and any(mallopt(MMAP_THRESHOLD, size) for size in MAPPED)

@@ -27,6 +27,7 @@ from ..tensor import Tensor
 from . import style
 from .landscape import _Still
 from .style import DARK, LIGHT, MARKERS, MissingExtra
+from .thinned import Thinned
 
 __all__ = ["Field", "Recorder", "animation", "draw", "field", "frames"]
 
@@ -360,32 +361,24 @@ class Recorder:
 
     def clear(self) -> None:
         """Forget all frames."""
-        self.stride, self.count = self.every, 0
+        self._record = Thinned(self.every, self.most)
         self.losses: list[tuple[int, float]] = []
         self.val_losses: list[tuple[int, float]] = []
-        self._kept: list[tuple[int, Field, list]] = []
-        self._last: tuple[int, Field, list] | None = None
 
     def record(self, model: Module | Callable, loss: float | None = None, val_loss: float | None = None) -> None:
         """Keep what the model says now, and its loss."""
         for value, kept in ((loss, self.losses), (val_loss, self.val_losses)):
             if value is not None:
-                kept.append((self.count, float(value.item() if isinstance(value, Tensor) else value)))
+                kept.append((self._record.count, float(value.item() if isinstance(value, Tensor) else value)))
         found = field(model, self.window, self.points, self.output)
         if found.probabilities is not None:
             found = Field(found.x, found.y, found.probabilities.astype(np.float32), None, found.hard)
-        self._last = self.count, found, [_said(model, at, self.output) for at, _ in self.several]
-        if self.count % self.stride == 0:
-            self._kept.append(self._last)
-            if len(self._kept) > self.most:
-                self._kept, self.stride = self._kept[::2], 2 * self.stride
-        self.count += 1
+        self._record.add((found, [_said(model, at, self.output) for at, _ in self.several]))
 
     @property
     def frames(self) -> list[tuple[int, Field, list]]:
         """(step, field, what was said of the data) of all that is kept."""
-        last = [self._last] if self._last and (not self._kept or self._kept[-1][0] != self._last[0]) else []
-        return self._kept + last
+        return [(step, *what) for step, what in self._record.all]
 
     def on_epoch_begin(self, model, history) -> None:
         """Called by fit: a training that begins forgets the one before."""
@@ -395,7 +388,7 @@ class Recorder:
             self.record(model)
 
     def __call__(self, model, history) -> None:
-        self.count = len(history)
+        self._record.count = len(history)
         self.record(model, history[-1].loss, history[-1].val_loss)
 
     def __len__(self): return len(self.frames)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph import Each, Node, _saved
+from ..graph import Each, Node
 from ..nn import Module
 from ..tensor import Tensor
 from .anatomy import Anatomy, static_text
 from .page import LANGUAGES
 from .rules import number, rule_text, substituted
-from .walk import TOLERANCE, Backward, differences, seed
+from .walk import TOLERANCE, Backward, check_saved, differences, seed
 
 __all__ = ["Explanation", "Row", "explain"]
 
@@ -151,12 +151,7 @@ def explain(loss: Tensor, model: Module | None = None, names: Mapping[str, objec
         raise TypeError(f"explain: a Tensor is explained, not {type(loss).__name__}")
     variables = sys._getframe(1).f_locals if names is None else {}
     anatomy = Anatomy(loss, model, names, variables, who="explain")
-    for node in anatomy.inputs:
-        if node.values is None:
-            raise RuntimeError("explain: backward has freed the values of this graph. Call explain(loss) before "
-                               "loss.backward(), keep them with loss.backward(retain_graph=True), or compute the loss "
-                               "again")
-        _saved(node)
+    check_saved(anatomy.inputs, "explain")
     seeds = {loss.node: seed(loss, gradient, "explain")}
     walk = backward(seeds, before)
     right = None if backward is Backward and not before else Backward(seeds)

@@ -32,6 +32,7 @@ from ..random import default_generator
 from ..tensor import Tensor
 from . import style
 from .style import DARK, LIGHT, MARKERS
+from .thinned import Thinned
 
 __all__ = ["Line", "Path", "Plane", "Surface", "Trail", "draw", "interpolate", "line", "principal", "random_direction",
            "relief", "surface"]
@@ -232,25 +233,19 @@ class Path:
 
     def clear(self) -> None:
         """Forget all points."""
-        self.stride, self.count = self.every, 0
-        self._kept: list[tuple[int, np.ndarray, list]] = []
-        self._last: tuple[int, np.ndarray, list] | None = None
+        self._record = Thinned(self.every, self.most)
 
     def record(self) -> None:
         """Keep the weights, and buffers like running means, as they are now."""
         params = self.objective.params
         weights = np.concatenate([p.data.reshape(-1) for p in params])
-        if self._last and weights.shape != self._last[1].shape:
+        _, (before, kept) = self._record.last or (0, (weights, None))
+        if weights.shape != before.shape:
             raise ValueError("the parameters have another size than before: call a lazy model once, then record")
         buffers = [np.array(b) for b in self.model.buffers()] if self.model is not None else []
-        if self._last and all(map(np.array_equal, buffers, self._last[2])):
-            buffers = self._last[2]
-        self._last = self.count, weights, buffers
-        if self.count % self.stride == 0:
-            self._kept.append(self._last)
-            if len(self._kept) > self.most:
-                self._kept, self.stride = self._kept[::2], 2 * self.stride
-        self.count += 1
+        if kept is not None and all(map(np.array_equal, buffers, kept)):
+            buffers = kept
+        self._record.add((weights, buffers))
 
     @contextlib.contextmanager
     def watch(self, optimizer):
@@ -274,8 +269,7 @@ class Path:
     @property
     def points(self) -> list[tuple[int, np.ndarray, list]]:
         """(step, weights, buffers) of all that is kept."""
-        last = [self._last] if self._last and (not self._kept or self._kept[-1][0] != self._last[0]) else []
-        return self._kept + last
+        return [(step, *what) for step, what in self._record.all]
 
     weights = property(lambda self: np.stack([w for _, w, _ in _some(self)]), doc="(points, n).")
     steps = property(lambda self: np.array([step for step, _, _ in _some(self)]), doc="(points,).")
@@ -296,16 +290,17 @@ class Path:
     def state_dict(self) -> dict:
         """What is kept, for a training that is resumed."""
         return {"steps": [step for step, _, _ in self.points], "weights": [w for _, w, _ in self.points],
-                "buffers": [b for _, _, b in self.points], "count": self.count, "stride": self.stride,
-                "unit": self.unit}
+                "buffers": [b for _, _, b in self.points], "count": self._record.count,
+                "stride": self._record.stride, "unit": self.unit}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
-        points = [(int(s), np.asarray(w), list(b)) for s, w, b in zip(*(state[k] for k in
-                                                                        ("steps", "weights", "buffers")))]
-        self.count, self.stride, self.unit = int(state["count"]), int(state["stride"]), str(state["unit"])
-        self._kept = [point for point in points if point[0] % self.stride == 0]
-        self._last = points[-1] if points else None
+        points = [(int(s), (np.asarray(w), list(b))) for s, w, b in zip(*(state[k] for k in
+                                                                          ("steps", "weights", "buffers")))]
+        self.unit, record = str(state["unit"]), Thinned(int(state["stride"]), self.most)
+        record.count, record.last = int(state["count"]), points[-1] if points else None
+        record.kept = [point for point in points if point[0] % record.stride == 0]
+        self._record = record
 
 
 def _some(path):

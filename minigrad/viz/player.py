@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..graph import Node, _saved
+from ..graph import Node
 from ..nn import Module
 from ..source import file_name
 from ..tensor import Tensor
 from . import page
 from .anatomy import Anatomy, static_text
 from .layout import Sketch, laid_out
-from .rules import rule_texts, substituted
-from .walk import Backward, differences, jacobian, seed
+from .rules import rule_text, substituted
+from .walk import Backward, check_saved, differences, jacobian, rule_of, seed
 
 __all__ = ["player", "run", "write"]
 
@@ -69,12 +69,10 @@ def run(loss: Tensor, model: Module | None = None, names: Mapping[str, object] |
         raise TypeError(f"player: walks back from one Tensor, not from a {type(loss).__name__}: add them up, or write "
                         "a page for each")
     anatomy = Anatomy(loss, model, names, variables, who="player")
-    operations = [key for key in anatomy.nodes if isinstance(key, Node) and key.op is not None]
-    if len(operations) > LIMIT:
-        raise ValueError(f"player: {len(operations):,} operations are too many to walk through (at most {LIMIT:,}): "
-                         "fewer examples, steps or layers teach the same")
-    for node in operations:
-        _saved(node)
+    if len(anatomy.inputs) > LIMIT:
+        raise ValueError(f"player: {len(anatomy.inputs):,} operations are too many to walk through (at most {LIMIT:,}):"
+                         " fewer examples, steps or layers teach the same")
+    check_saved(anatomy.inputs, "player")
     seeds = {loss.node: seed(loss, gradient, "player")}
     told = {"key": "", "title": "", "story": "", **told}
     with np.errstate(all="ignore"):  # NaN and infinities are shown, not warned about
@@ -143,7 +141,7 @@ class _Story:
 
     def _product(self, visit, product):
         node = product.node
-        text = _rule_text(node, product.index)
+        text, table = (rule_text(node.op, product.index, rule) for rule in (product.rule, None))
         values = dict(zip(text.parameters, (visit.g, *node.values))) if text else {}
         small = all(np.size(v) <= 4 for v in values.values())
         numbers = substituted(text, values) if text and small else None
@@ -158,7 +156,7 @@ class _Story:
             "numbers": numbers if numbers and len(numbers) <= LONG else None,
             "raw": told(product.raw) if product.summed else None, "summed": list(product.summed),
             "sent": told(product.sent),
-            "departs": self.right is not None and not self._as_in_the_table(visit, product),
+            "departs": table.text if table and self.right and not self._as_in_the_table(visit, product) else None,
             "misfit": np.shape(product.sent) != x.shape,
             "jacobian": {"entries": entries, "bytes": entries * y.itemsize, "rows": y.size, "columns": x.size,
                          "values": told(jacobian(node, product.index), JACOBIAN) if 0 < entries <= JACOBIAN else None}
@@ -168,8 +166,7 @@ class _Story:
     @staticmethod
     def _as_in_the_table(visit, product):
         node = product.node
-        rule = Backward.rule(None, node, product.index)
-        return _same(np.asarray(rule(visit.g, *node.values, **node.static)), product.raw)
+        return _same(np.asarray(rule_of(node, product.index)(visit.g, *node.values, **node.static)), product.raw)
 
     # ---- where the boxes stand ----
     def _views(self, boxes):
@@ -245,11 +242,6 @@ def _size(lines, has_gradient):
     wide = lambda text: sum(1 if ord(c) < 0x1100 or 0x2000 <= ord(c) < 0x2E80 else 2 for c in text)
     return (min(260.0, max(104.0 if has_gradient else 64.0, CHARACTER * max(map(wide, lines)) + 20)),
             (3 if has_gradient else 2) * LINE + 10.0)
-
-
-def _rule_text(node, index):
-    texts = rule_texts(node.op)
-    return texts[index] if index < len(texts) else texts[0] if len(texts) == 1 else None
 
 
 def _settings(static):

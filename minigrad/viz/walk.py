@@ -14,7 +14,8 @@ import numpy as np
 from ..graph import Node, _saved, cast, outputs_first, unbroadcast
 from ..tensor import Tensor
 
-__all__ = ["TOLERANCE", "Arrival", "Backward", "Product", "Visit", "differences", "jacobian", "seed"]
+__all__ = ["TOLERANCE", "Arrival", "Backward", "Product", "Visit", "check_saved", "differences", "fitted", "jacobian",
+           "rule_of", "seed"]
 
 TOLERANCE = 1e-3  # relative: from there on a gradient and its central differences do not agree
 
@@ -123,23 +124,42 @@ class Backward:
 
     def rule(self, node: Node, index: int):
         """The rule of the table."""
-        rules = node.op.rules
-        return rules[index] if isinstance(rules, tuple) else next(r for i, r in enumerate(rules) if i == index)
+        return rule_of(node, index)
 
     def fit(self, raw: np.ndarray, x: np.ndarray, node: Node) -> tuple[np.ndarray, tuple[int, ...]]:
         """(the gradient in x's shape and dtype, the axes that were summed): broadcasting undone."""
-        summed, d = (), raw
-        if d.shape != x.shape:
-            if not node.op.broadcasts:
-                raise ValueError(f"a rule of {node.op.name} gave shape {d.shape} for an input of shape {x.shape}")
-            lead = d.ndim - x.ndim
-            summed = (*range(lead), *(lead + i for i, n in enumerate(x.shape) if n == 1 != d.shape[lead + i]))
-            d = unbroadcast(d, x.shape)
-        return (cast(d, x.dtype) if d.dtype != x.dtype else d), summed
+        return fitted(raw, x, node)
 
     def add(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
         """The gradient of a value that is used more than once is the sum over its uses."""
         return old + new
+
+
+def rule_of(node: Node, index: int) -> Callable | None:
+    """The table's rule for one input of a node."""
+    rules = node.op.rules
+    return rules[index] if isinstance(rules, tuple) else next(r for i, r in enumerate(rules) if i == index)
+
+
+def fitted(raw: np.ndarray, x: np.ndarray, node: Node) -> tuple[np.ndarray, tuple[int, ...]]:
+    """(what a rule gave for x, in x's shape and dtype; the axes that were summed for it)."""
+    summed, d = (), raw
+    if d.shape != x.shape:
+        if not node.op.broadcasts:
+            raise ValueError(f"a rule of {node.op.name} gave shape {d.shape} for an input of shape {x.shape}")
+        lead = d.ndim - x.ndim
+        summed = (*range(lead), *(lead + i for i, n in enumerate(x.shape) if n == 1 != d.shape[lead + i]))
+        d = unbroadcast(d, x.shape)
+    return (cast(d, x.dtype) if d.dtype != x.dtype else d), summed
+
+
+def check_saved(nodes: Iterable[Node], who: str) -> None:
+    """Raise RuntimeError where a value that a walk needs was freed by backward, or changed in place."""
+    for node in nodes:
+        if node.values is None:
+            raise RuntimeError(f"{who}: backward has freed the values of this graph. Call {who}(loss) before "
+                               "loss.backward(), keep them with loss.backward(retain_graph=True), or compute the loss again")
+        _saved(node)
 
 
 def seed(loss: Tensor, gradient, who: str) -> np.ndarray:
@@ -158,13 +178,13 @@ def seed(loss: Tensor, gradient, who: str) -> np.ndarray:
 def jacobian(node: Node, index: int) -> np.ndarray:
     """The local Jacobian d(y) / d(x) of one input, (y.size, x.size): the rule, asked once for every entry of y."""
     y, *inputs = map(np.asarray, _saved(node))
-    rule = Backward.rule(None, node, index)
+    rule = rule_of(node, index)
     rows = []
     for k in range(y.size):
         e = np.zeros(y.size, y.dtype)
         e[k] = 1
         d = np.asarray(rule(e.reshape(y.shape), *node.values, **node.static))
-        rows.append(Backward.fit(None, d, inputs[index], node)[0].reshape(-1))
+        rows.append(fitted(d, inputs[index], node)[0].reshape(-1))
     return np.array(rows).reshape(y.size, inputs[index].size)
 
 

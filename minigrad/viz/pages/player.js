@@ -32,7 +32,7 @@ texts({
     numbers: "with numbers", message: "message", chain_words: "upstream × local ∂{y}/∂{x}", means: "where", g_is: "what arrived",
     y_is: "this output", function_source: "The rule is a function of several lines",
     no_source: "{name}: a function whose source is not at hand",
-    departs: "This walk did not use the table's rule: what it sends is not what the rule gives.",
+    departs: "This is not the table's rule, which is {rule}",
     misfit: "The gradient has shape {got}, its value has shape {wanted}: broadcasting was not undone.", broadcast: "un-broadcast",
     summed: "shape {raw} summed over {axes}, because {name} of shape {shape} was repeated {n} times on the way forward → {sent}",
     dropped: "shape {raw} → {sent}: {axes} of length 1, which broadcasting had given {name}, taken off again",
@@ -89,7 +89,7 @@ texts({
     to: "{name}(으)로", rule: "규칙", table: "도함수 표, {file}:{line}", numbers: "수를 넣으면", message: "메시지",
     chain_words: "도착한 기울기 × 국소 도함수 ∂{y}/∂{x}", means: "여기서", g_is: "도착한 것", y_is: "이 연산의 출력", function_source: "규칙이 여러 줄짜리 함수입니다",
     no_source: "{name}: 소스를 찾을 수 없는 함수입니다",
-    departs: "이 역전파는 표의 규칙을 쓰지 않았습니다. 보내는 값이 규칙의 결과와 다릅니다.", misfit: "기울기의 형상은 {got}인데 값의 형상은 {wanted}입니다. 브로드캐스팅을 되돌리지 않았습니다.",
+    departs: "도함수 표의 규칙이 아닙니다. 표의 규칙은 {rule}", misfit: "기울기의 형상은 {got}인데 값의 형상은 {wanted}입니다. 브로드캐스팅을 되돌리지 않았습니다.",
     broadcast: "브로드캐스팅 되돌리기", summed: "{raw} 형상을 {axes} 방향으로 합칩니다. 순전파에서 {shape} 형상인 {name} 값이 {n}번 반복되었기 때문입니다 → {sent}",
     dropped: "{raw} → {sent}: 브로드캐스팅으로 {name}에 생긴 길이 1의 {axes} 방향을 다시 없앱니다", axis: "축 {n}",
     axes: "축 {n}", jacobian: "국소 야코비 행렬",
@@ -370,9 +370,9 @@ function messageCard(visit, product) {
     rows = [...ruleRows(visit, product), ...broadcastRows(product), ...chain.length ? chain : [["message", messageOf(product)]]];
   const line = (key, content) => [el("dt", {}, say(key)), el("dd", {}, content)];
   return card("message", [el("span", {}, sentence("to", {}, "name", () => refer(product.to)),
-    ` · ${say("input", {i: product.input + 1})}`), tablePlace(product.rule)],
+    ` · ${say("input", {i: product.input + 1})}`), product.departs ? null : tablePlace(product.rule)],
     el("dl", {class: "lines"}, rows.map(([key, content]) => line(key, content))),
-    product.departs ? el("p", {class: "badly"}, `✗ ${say("departs")}`) : null,
+    product.departs ? el("p", {class: "badly"}, `✗ ${say("departs", {rule: product.departs})}`) : null,
     product.misfit ? el("p", {class: "badly"},
       `✗ ${say("misfit", {got: shapeOf(product.sent.shape), wanted: shapeOf(box(product.to).value.shape)})}`) : null,
     jacobianOf(visit, product));
