@@ -158,7 +158,8 @@ def check_saved(nodes: Iterable[Node], who: str) -> None:
     for node in nodes:
         if node.values is None:
             raise RuntimeError(f"{who}: backward has freed the values of this graph. Call {who}(loss) before "
-                               "loss.backward(), keep them with loss.backward(retain_graph=True), or compute the loss again")
+                               "loss.backward(), keep them with loss.backward(retain_graph=True), or compute the "
+                               "loss again")
         _saved(node)
 
 
