@@ -54,7 +54,7 @@ def one_step(training, x, y):
 
 
 def step(peer, variant, problem):
-    """Answers a number of steps with the mean seconds of one."""
+    """Answers a number of steps with the median seconds of one, and of its parts, after a few to warm up."""
     problem = Problem(**problem)
     lacks(peer, "Training", f"Training, {problem.model}")
     training = peer.Training(problem, variant)
@@ -63,10 +63,10 @@ def step(peer, variant, problem):
     def steps(count):
         nonlocal done
         found = []
-        for _ in range(count):
+        for _ in range(count + count // 4):
             found.append(one_step(training, *batches[done % len(batches)]))
             done += 1
-        return {name: sum(f[name] for f in found) / count for name in found[0]}
+        return {name: float(np.median([f[name] for f in found[-count:]])) for name in found[0]}
     for _ in range(STEPS):
         steps(1)
         losses.append(training.loss() if hasattr(training, "loss") else None)
