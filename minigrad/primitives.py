@@ -57,7 +57,7 @@ def fold(g, shape, stride, dilation):
     k = len(shape)
     out, size = g.shape[-2 * k:-k], g.shape[-k:]
     x = np.zeros((*g.shape[:-2 * k], *shape), g.dtype)
-    for i, at in kernels.reference.taps(size, out, stride, dilation):
+    for i, at in kernels.reference.taps(size, kernels.reference.whole(out), stride, dilation):
         x[(..., *at)] += g[(..., *(slice(None),) * k, *i)]
     return x
 

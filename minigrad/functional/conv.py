@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .. import primitives
+from .. import kernels, primitives
 from ..dispatch import primitive
 from ..tensor import Tensor
 
@@ -68,9 +68,7 @@ def _check_images(name, x, n):
            lambda g, y, x, w, b, **s: primitives.conv_weight_grad(x, g, shape=w.shape, **s),
            lambda g, y, x, w, b, **s: g.sum(axis=(0, *range(2, g.ndim))))
 def _conv_bias(x, w, b, stride, padding, dilation, groups):
-    y = primitives.conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    y += b.reshape(-1, *(1,) * len(stride))
-    return y
+    return kernels.conv(x, w, stride, padding, dilation, groups, bias=b)
 
 
 def _conv(name, n, input, weight, bias, stride, padding, dilation, groups):

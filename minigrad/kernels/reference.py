@@ -12,6 +12,8 @@ import math
 
 import numpy as np
 
+from .threads import parts
+
 
 def batch_last(x):
     """(N, C, *spatial) -> contiguous (C, *spatial, N)."""
@@ -29,10 +31,25 @@ def output_size(size, kernel, stride, padding, dilation):
                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation))
 
 
-def taps(kernel, out, stride, dilation):
-    """Each position in the kernel, with the slices of a padded image that it meets over all windows."""
+def taps(kernel, run, stride, dilation):
+    """Each position in the kernel, with the slices of a padded image that it meets over the windows of ``run``."""
     for k in np.ndindex(*kernel):
-        yield k, tuple(slice(i * d, i * d + s * (n - 1) + 1, s) for i, n, s, d in zip(k, out, stride, dilation))
+        yield k, tuple(slice(i * d + s * lo, i * d + s * (hi - 1) + 1, s)
+                       for i, (lo, hi), s, d in zip(k, run, stride, dilation))
+
+
+def whole(out):
+    """The run of all windows."""
+    return tuple((0, n) for n in out)
+
+
+def runs(out, most):
+    """All windows, an axis of ``out`` long each way, as runs of at most ``most`` (but never less than one): ranges,
+    one an axis, whose windows follow each other in memory."""
+    inner = math.prod(out[1:])
+    if most >= inner:
+        return [(part, *whole(out[1:])) for part in parts(out[0], most // max(inner, 1))]
+    return [((i, i + 1), *rest) for i in range(out[0]) for rest in runs(out[1:], most)]
 
 
 def pad(x, padding, value=0):
@@ -49,51 +66,74 @@ def inside(size, padding):
     return (slice(None), *(slice(p[0], p[0] + n) for n, p in zip(size, padding)))
 
 
-def columns(x, kernel, out, stride, padding, dilation):
-    """im2col: (C, *S, N) -> (C, *kernel, *out, N), every window's values side by side."""
-    x = pad(x, padding)
-    if math.prod(kernel) == 1 and x.shape[1:-1] == out:
-        return x.reshape(x.shape[0], *kernel, *out, x.shape[-1])
-    cols = np.empty((x.shape[0], *kernel, *out, x.shape[-1]), x.dtype)
-    for k, at in taps(kernel, out, stride, dilation):
+# ---- convolution: as many windows at a time as keep their columns small ----
+MOST = 1 << 22  # elements of columns
+
+
+def columns(x, kernel, run, stride, dilation):
+    """im2col: padded images (C, *S, N) -> (C, *kernel, *run, N), every window's values side by side."""
+    shape = x.shape[0], *kernel, *(hi - lo for lo, hi in run), x.shape[-1]
+    if math.prod(kernel) == 1:
+        (_, at), = taps(kernel, run, stride, dilation)
+        return x[(slice(None), *at)].reshape(shape)
+    cols = np.empty(shape, x.dtype)
+    for k, at in taps(kernel, run, stride, dilation):
         cols[(slice(None), *k)] = x[(slice(None), *at)]
     return cols
 
 
-def uncolumns(cols, size, kernel, stride, padding, dilation):
-    """col2im, the adjoint of `columns`: add every window's values back to where they came from."""
-    out = cols.shape[1 + len(kernel):-1]
-    x = np.zeros((cols.shape[0], *(n + sum(p) for n, p in zip(size, padding)), cols.shape[-1]), cols.dtype)
-    for k, at in taps(kernel, out, stride, dilation):
+def uncolumns(cols, x, run, stride, dilation):
+    """col2im, the adjoint of `columns`: add every window's values to where they came from in x."""
+    for k, at in taps(cols.shape[1:1 + len(run)], run, stride, dilation):
         x[(slice(None), *at)] += cols[(slice(None), *k)]
-    return x[inside(size, padding)]
 
 
-def conv(x, w, stride, padding, dilation, groups):
-    """y[n, o] = sum over c, k of w[o, c, k] x[n, c, window k]: cross-correlation, as every framework's convolution."""
+def conv(x, w, stride, padding, dilation, groups, bias=None):
+    """y[n, o] = sum over c, k of w[o, c, k] x[n, c, window k] + bias[o]: cross-correlation, as every framework's."""
     kernel, n = w.shape[2:], x.shape[0]
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
-    cols = columns(batch_last(x), kernel, out, stride, padding, dilation)
-    y = _grouped(w, groups) @ _grouped(cols, groups, 1 + len(kernel))
-    return batch_first(y.reshape(w.shape[0], *out, n))
+    x, y = pad(batch_last(x), padding), np.empty((w.shape[0], *out, n), np.result_type(x, w))
+    weights, products = grouped(w, groups), grouped(y, groups)
+    for run, at in runs_of(x, kernel, out):
+        cols = columns(x, kernel, run, stride, dilation)
+        np.matmul(weights, grouped(cols, groups, 1 + len(kernel)), out=products[..., at])
+    if bias is not None:
+        y += bias.reshape(-1, *(1,) * (len(out) + 1))
+    return batch_first(y)
 
 
-def conv_input_grad(g, w, shape, stride, padding, dilation, groups, uncolumns=uncolumns):
-    """The adjoint of `conv` in x, which is transposed convolution. shape: x's. uncolumns: a twin of the one above."""
+def conv_input_grad(g, w, shape, stride, padding, dilation, groups):
+    """The adjoint of `conv` in x, which is transposed convolution. shape: x's."""
     kernel, out, n = w.shape[2:], g.shape[2:], g.shape[0]
-    cols = _grouped(w, groups).swapaxes(-1, -2) @ _grouped(batch_last(g), groups)
-    cols = cols.reshape(shape[1], *kernel, *out, n)
-    return batch_first(uncolumns(cols, shape[2:], kernel, stride, padding, dilation))
+    x = np.zeros((shape[1], *(size + sum(p) for size, p in zip(shape[2:], padding)), n), np.result_type(g, w))
+    weights, g = grouped(w, groups).swapaxes(-1, -2), grouped(batch_last(g), groups)
+    for run, at in runs_of(x, kernel, out):
+        cols = (weights @ g[..., at]).reshape(len(x), *kernel, *(hi - lo for lo, hi in run), n)
+        uncolumns(cols, x, run, stride, dilation)
+    return batch_first(x[inside(shape[2:], padding)])
 
 
 def conv_weight_grad(x, g, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in w. shape: w's."""
-    kernel, out = shape[2:], g.shape[2:]
-    cols = _grouped(columns(batch_last(x), kernel, out, stride, padding, dilation), groups, 1 + len(kernel))
-    return (_grouped(batch_last(g), groups) @ cols.swapaxes(-1, -2)).reshape(shape)
+    kernel, out, total = shape[2:], g.shape[2:], 0
+    x, g = pad(batch_last(x), padding), grouped(batch_last(g), groups)
+    for run, at in runs_of(x, kernel, out):
+        cols = grouped(columns(x, kernel, run, stride, dilation), groups, 1 + len(kernel))
+        total += cols @ g[..., at].swapaxes(-1, -2)  # OpenBLAS is faster at this than at its transpose
+    return np.ascontiguousarray(total.swapaxes(-1, -2)).reshape(shape)
 
 
-def _grouped(x, groups, lead=1):
+def runs_of(x, kernel, out):
+    """Runs of windows of padded x (C, *S, N), and where each stands among the columns of all: (C, *out, N) as (C, -1)."""
+    n = x.shape[-1]
+    for run in runs(out, max(1, MOST // max(1, x.shape[0] * math.prod(kernel) * n))):
+        start = 0
+        for (lo, _), size in zip(run, out):
+            start = start * size + lo
+        yield run, slice(start * n, (start + math.prod(hi - lo for lo, hi in run)) * n)
+
+
+def grouped(x, groups, lead=1):
     """One matrix per group: its rows from the first ``lead`` axes, its columns from the others."""
     return x.reshape(groups, math.prod(x.shape[:lead]) // groups, math.prod(x.shape[lead:]))
 
@@ -117,7 +157,7 @@ def max_pool(x, kernel, stride, padding, dilation):
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     x = pad_images(x, padding, lowest(x.dtype))
     y = None
-    for _, at in taps(kernel, out, stride, dilation):
+    for _, at in taps(kernel, whole(out), stride, dilation):
         part = x[(..., *at)]
         y = part.copy("K") if y is None else np.maximum(y, part, out=y)
     return y
@@ -128,7 +168,7 @@ def maxima(x, y, kernel, stride, padding, dilation):
     nan = y.dtype.kind == "f" and np.isnan(y.min(initial=0))
     x = pad_images(x, padding, np.nan if y.dtype.kind == "f" and not nan else lowest(y.dtype))  # padding equals no y
     free = np.ones_like(y, bool)
-    for _, at in taps(kernel, y.shape[2:], stride, dilation):
+    for _, at in taps(kernel, whole(y.shape[2:]), stride, dilation):
         part = x[(..., *at)]
         hit = part == y
         if nan:
@@ -162,13 +202,13 @@ def window_sum(x, kernel, stride, padding, dilation):
     """The sum of every window, padding counting as 0."""
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     x = pad_images(x, padding, 0)
-    return sum(x[(..., *at)] for _, at in taps(kernel, out, stride, dilation))
+    return sum(x[(..., *at)] for _, at in taps(kernel, whole(out), stride, dilation))
 
 
 def window_spread(g, shape, kernel, stride, padding, dilation):
     """The adjoint of `window_sum`: add g to every place of its window. shape: x's."""
     x = images_of_zeros(g, shape, padding)
-    for _, at in taps(kernel, g.shape[2:], stride, dilation):
+    for _, at in taps(kernel, whole(g.shape[2:]), stride, dilation):
         x[(..., *at)] += g
     return x[(..., *inside(shape[2:], padding)[1:])]
 
