@@ -14,6 +14,7 @@ import operator
 
 import numpy as np
 
+from . import kernels
 from .source import here, place
 
 table: dict = {}  # NumPy function, or function of ours -> Op: the derivative table
@@ -134,7 +135,8 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
             continue
         op = node.op
         y, *inputs = _saved(node) if lift is None else map(lift, _saved(node), (node, *node.parents))
-        for parent, x, rule in zip(node.parents, inputs, op.rules):
+        rules = op.rules if lift is not None or y.size < kernels.LARGE else kernels.rules(op)
+        for parent, x, rule in zip(node.parents, inputs, rules):
             if parent is None or not parent.requires_grad or rule is None:
                 continue
             if targets is not None and parent not in useful:

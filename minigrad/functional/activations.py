@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import random
+from .. import kernels, random
 from ..derivatives.special import erf, log_expit, sigmoid
 from ..dispatch import primitive
 from ..tensor import Tensor
@@ -20,7 +20,10 @@ from .dense import _detach
 @primitive(lambda g, y, x: g * (y > 0))
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0. Nair & Hinton 2010."""
-    return np.maximum(x, 0)
+    return _maximum(x, 0)
+
+
+_maximum = kernels.shared(np.maximum)
 
 
 @primitive(lambda g, y, x, slope=0.01: np.where(x > 0, g, slope * g))

@@ -8,6 +8,7 @@ meet one, as NumPy does (NEP 50). The loop passes over memory once, not once an 
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import inspect
 import os
@@ -19,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from .text import lambda_text
 
 CHOICES = ("reference", "compiled")
 _chosen = os.environ.get("MINIGRAD_KERNELS") or CHOICES[find_spec("numba") is not None]
@@ -57,31 +60,67 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
     Those in ``changed`` are changed in place; one of them that is not in ``arrays`` is None. A formula that cannot be
     compiled is returned as it is, and `refused` says why.
     """
-    name = f"{formula.__module__}.{formula.__qualname__}"
     try:
-        import numba
-        text = loop_text(formula, arrays, changed)
-        place = inspect.getfile(formula)
-        label = f"update_{hashlib.sha256(text.encode()).hexdigest()[:12]}"  # the cache on disk knows it by this
-        scope = {**formula.__globals__, "as_dtype": dtype.type}
-        exec(compile(text.replace("update", label, 1), place, "exec"), scope)
-        try:
-            loop = numba.njit(cache=True, error_model="numpy")(scope[label])
-        except RuntimeError:  # no place for a cache
-            loop = numba.njit(error_model="numpy")(scope[label])
+        loop = _jit(formula, loop_text(formula, arrays, changed), dtype)
     except (ImportError, OSError, Untranslatable) as why:  # ImportError: Numba refuses a NumPy newer than itself
-        refused[name] = str(why)
+        refused[_name(formula)] = str(why)
         return formula
 
     def run(*given):
         nonlocal loop
         try:
             loop(*given)
-        except numba.core.errors.NumbaError as why:  # while it compiles: nothing has run yet
-            refused[name] = str(why)
+        except _numba_error() as why:  # while it compiles: nothing has run yet
+            refused[_name(formula)] = str(why)
             loop = formula
             formula(*given)
     return run
+
+
+@cache
+def expression(rule: Callable, arrays: tuple[str, ...], dtype: np.dtype) -> Callable | None:
+    """The expression of a rule as a compiled loop ``(d, *all of its arguments)``, which become d's elements; None where
+    it cannot be, and `refused` says why. arrays: those of its arguments that are one-dimensional arrays."""
+    found = lambda_text(rule) if rule.__name__ == "<lambda>" else None
+    try:
+        if found is None or found[1] is None or rule.__code__.co_freevars:
+            raise Untranslatable("it is no lambda of its own")
+        given = ast.arguments([], [ast.arg("d_"), *map(ast.arg, arguments(rule))], None, [], [], None, [])
+        body = ast.parse("d_[...] = 0").body
+        body[0].value = copy.deepcopy(found[1])
+        tree = ast.FunctionDef("update", given, body, [])
+        loop = _jit(rule, _Element(tree, ("d_", *arrays), ("d_",)).text(), dtype)
+    except (ImportError, OSError, Untranslatable) as why:
+        refused[_name(rule)] = str(why)
+        return None
+    return loop
+
+
+def arguments(function: Callable) -> tuple[str, ...]:
+    """The names of its arguments."""
+    return function.__code__.co_varnames[:function.__code__.co_argcount]
+
+
+def _name(formula):
+    where = f" in line {formula.__code__.co_firstlineno}" if formula.__name__ == "<lambda>" else ""
+    return f"{formula.__module__}.{formula.__qualname__}{where}"
+
+
+def _jit(formula, text, dtype):
+    """The function ``update`` of a text, compiled; it knows what the formula knows."""
+    import numba
+    label = f"update_{hashlib.sha256(text.encode()).hexdigest()[:12]}"  # the cache on disk knows it by this
+    scope = {**formula.__globals__, "as_dtype": dtype.type}
+    exec(compile(text.replace("update", label, 1), inspect.getfile(formula), "exec"), scope)
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(scope[label])
+    except RuntimeError:  # no place for a cache
+        return numba.njit(nogil=True, error_model="numpy")(scope[label])
+
+
+def _numba_error():
+    from numba.core.errors import NumbaError
+    return NumbaError
 
 
 class Untranslatable(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
+import math
 
 import numpy as np
 
@@ -18,10 +19,7 @@ SHARED = 200_000  # elements; for fewer, waking another thread is not worth it
 def _loops():
     """The compiled twins; None where Numba cannot be imported, and `compiled.refused` says why."""
     try:
-        loops = importlib.import_module(".loops", __package__)
-        importlib.import_module("scipy.linalg.cython_blas")  # by which Numba multiplies matrices
-        threads.found_blas.cache_clear()
-        return loops
+        return importlib.import_module(".loops", __package__)
     except ImportError as why:
         compiled.refused["minigrad.kernels.loops"] = str(why)
         return None
@@ -41,61 +39,62 @@ def _twin(run):
     return choose
 
 
-# ---- convolution: a part of the windows, or of the channels, a task ----
-WIDE, MANY = 1024, 400_000  # columns at a time and elements of them, so that they stay in a core's cache
+# ---- convolution: a part of the places a task ----
 SUMS = 8  # parts of a weight gradient, that the rounding does not depend on the number of threads
+
+
+def _tiled(loops, images, *rows):
+    """Whether the tiles fit."""
+    return images >= loops.NARROWEST and min(rows) >= loops.ROWS
 
 
 @_twin
 def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
     """Cross-correlation."""
-    kernel, n = w.shape[2:], len(x)
-    out = reference.output_size(x.shape[2:], kernel, stride, padding, dilation)
-    y = np.empty((len(w), *out, n), x.dtype)
-    x, flat = reference.pad(reference.batch_last(x), padding), y.reshape(len(w), -1, n)
-    bias = np.zeros(len(w), x.dtype) if bias is None else bias
+    if not _tiled(loops, len(x), len(w) // groups):
+        return reference.conv(x, w, stride, padding, dilation, groups, bias)
+    y = np.empty((len(w), *reference.output_size(x.shape[2:], w.shape[2:], stride, padding, dilation), len(x)), x.dtype)
+    x, bias = reference.pad(reference.batch_last(x), padding), np.zeros(len(w), x.dtype) if bias is None else bias
 
     def some(task):
         (of, to), part = task
-        loops.conv(x[of], w[to].reshape(len(w[to]), -1), bias[to], flat[to], kernel, stride, dilation, *part,
-                   _some(w, n))
-    parts = threads.parts(flat.shape[1], max(_some(w, n), -(-flat.shape[1] // (4 * threads.get_num_threads()))))
-    threads.each(some, itertools.product(_groups(x, w, groups), parts))
+        loops.conv(x[of], w[to].reshape(len(w[to]), -1), bias[to], y[to], w.shape[2:], stride, dilation, *part)
+    threads.each(some, itertools.product(_groups(x, w, groups), _parts(y)))
     return reference.batch_first(y)
 
 
 @_twin
 def conv_input_grad(loops, g, w, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in x."""
-    kernel, n, channels = w.shape[2:], len(g), w.shape[1]
-    x = np.zeros((shape[1], *(size + sum(p) for size, p in zip(shape[2:], padding)), n), g.dtype)
-    g = reference.batch_last(g).reshape(len(w), -1, n)
+    if not _tiled(loops, len(g), w.shape[1]):
+        return reference.conv_input_grad(g, w, shape, stride, padding, dilation, groups)
+    x, g = np.empty((*shape[1:], len(g)), g.dtype), reference.batch_last(g)
 
     def some(task):
-        (of, to), (lo, hi) = task
-        loops.conv_input_grad(g[to], w[to, lo:hi].reshape(len(w[to]), -1), x[of][lo:hi], kernel, stride, dilation,
-                              0, g.shape[1], _some(w, n))
-    parts = threads.parts(channels, channels if groups > 1 else -(-channels // threads.get_num_threads()))
-    threads.each(some, itertools.product(_groups(x, w, groups), parts))
-    return reference.batch_first(np.ascontiguousarray(x[reference.inside(shape[2:], padding)]))
+        (of, to), part = task
+        loops.conv_input_grad(g[to], w[to], x[of], stride, tuple(before for before, _ in padding), dilation, *part)
+    threads.each(some, itertools.product(_groups(x, w, groups), _parts(x)))
+    return reference.batch_first(x)
 
 
 @_twin
 def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in w."""
-    n, w = len(x), np.empty(shape, x.dtype)
-    x, g = reference.pad(reference.batch_last(x), padding), reference.batch_last(g).reshape(len(w), -1, n)
+    if not _tiled(loops, len(x), shape[0] // groups, math.prod(shape[1:])):
+        return reference.conv_weight_grad(x, g, shape, stride, padding, dilation, groups)
+    w = np.empty(shape, x.dtype)
+    x, g = reference.pad(reference.batch_last(x), padding), reference.batch_last(g)
 
     def some(task):
         (of, to), part = task
-        total = np.zeros((w[0].size, len(w[to])), x.dtype)
-        loops.conv_weight_grad(x[of], g[to], total, shape[2:], stride, dilation, *part, _some(w, n))
+        total = np.zeros((len(w[to]), w[0].size), x.dtype)
+        loops.conv_weight_grad(x[of], g[to], total, shape[2:], stride, dilation, *part)
         return total
-    of_groups = _groups(x, w, groups)
-    parts = threads.parts(g.shape[1], max(_some(w, n), -(-g.shape[1] // max(1, min(SUMS, (1 << 20) // w.size)))))
+    of_groups, most = _groups(x, w, groups), max(1, min(SUMS, (1 << 20) // w.size))
+    parts = threads.parts(g.shape[1], -(-g.shape[1] // most))
     totals = threads.each(some, itertools.product(of_groups, parts))
     for i, (_, to) in enumerate(of_groups):
-        w[to] = sum(totals[i * len(parts):(i + 1) * len(parts)]).T.reshape(w[to].shape)
+        w[to] = sum(totals[i * len(parts):(i + 1) * len(parts)]).reshape(w[to].shape)
     return w
 
 
@@ -105,9 +104,10 @@ def _groups(x, w, groups):
     return [(slice(i * inputs, (i + 1) * inputs), slice(i * outputs, (i + 1) * outputs)) for i in range(groups)]
 
 
-def _some(w, images):
-    """How many windows at a time."""
-    return max(1, min(WIDE, MANY // max(1, w[0].size)) // max(1, images))
+def _parts(images):
+    """Parts of the places of images (C, H, W, N): some for each thread, that none waits long for the last."""
+    places = images.shape[1] * images.shape[2]
+    return threads.parts(places, max(1, places // (4 * threads.get_num_threads())))
 
 
 # ---- pooling: a part of the channels a task ----

@@ -1,8 +1,8 @@
 """Twins of functions of `reference` for images, as loops that Numba compiles: one pass where NumPy needs one a tap.
 
-Arrays are (C, H, W, N), C-contiguous. Python's lock is not held, so that threads can share the work. Every sum of pooling is
-in the order of the twin's, so both agree to the bit, but for pool_put where windows overlap. Imported on first use:
-Numba is the extra ``fast``.
+Arrays are (C, H, W, N), C-contiguous. Python's lock is not held, so that threads can share the work. Every sum of
+pooling is in the order of the twin's, so both agree to the bit, but for pool_put where windows overlap. Imported on
+first use: Numba is the extra ``fast``.
 """
 
 from __future__ import annotations
@@ -10,102 +10,140 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from . import tiles
+
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
-# ---- convolution of the windows [p0, p1), of all rows after each other; some at a time, so that columns stay cached ----
-@compiled
-def conv(x, w, bias, y, kernel, stride, dilation, p0, p1, some):
-    """y (O, windows, N) becomes w (O, C * kH * kW) times the columns of x, plus bias (O)."""
-    wide, (outputs, rows), images = y.shape[1], w.shape, x.shape[3]
-    across = _windows(x.shape[2], kernel[1], stride[1], dilation[1])
-    for p in range(p0, p1, some):
-        q = min(p + some, p1)
-        cols = np.empty((rows, (q - p) * images), x.dtype)
-        _columns(x, cols, kernel, stride, dilation, across, p, q)
-        part = np.dot(w, cols)
-        for o in range(outputs):
-            to, of, b = y[o, p:q].reshape(-1), part[o], bias[o]
-            for i in range(len(to)):
-                to[i] = of[i] + b
+# ---- convolution, a tile of ROWS outputs at one place in WIDEST images at a time (see tiles.py) ----
+_widest, _half, _narrowest = tiles.products(tiles.WIDEST), tiles.products(32), tiles.products(tiles.NARROWEST)
+ROWS, WIDEST, NARROWEST, LONGEST = tiles.ROWS, tiles.WIDEST, tiles.NARROWEST, 2048
 
 
 @compiled
-def conv_weight_grad(x, g, total, kernel, stride, dilation, p0, p1, some):
-    """The columns of x times the transpose of g (O, windows, N) are added to total (C * kH * kW, O)."""
-    images = x.shape[3]
-    across = _windows(x.shape[2], kernel[1], stride[1], dilation[1])
-    for p in range(p0, p1, some):
-        q = min(p + some, p1)
-        cols = np.empty((len(total), (q - p) * images), x.dtype)
-        _columns(x, cols, kernel, stride, dilation, across, p, q)
-        total += np.dot(cols, _part(g, p, q).T)
+def _place(y, at, stride, images, start, x, x_at, w, w_at, count):
+    """A tile after the other, of the images at one place; the last may meet the one before."""
+    n = 0
+    while n < images:
+        if images - n >= WIDEST:
+            _widest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += WIDEST
+        elif images - n >= 32 and WIDEST > 32:
+            _half(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += 32
+        else:
+            n = min(n, images - NARROWEST)
+            _narrowest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += NARROWEST
 
 
 @compiled
-def conv_input_grad(g, w, x, kernel, stride, dilation, p0, p1, some):
-    """The transpose of w (O, C * kH * kW) times g (O, windows, N) is added to where x's columns come from."""
-    images, w = x.shape[3], np.ascontiguousarray(w.T)
-    across = _windows(x.shape[2], kernel[1], stride[1], dilation[1])
-    for p in range(p0, p1, some):
-        q = min(p + some, p1)
-        cols = np.dot(w, _part(g, p, q))
-        row = 0
-        for c in range(len(x)):
-            for i in range(kernel[0]):
-                for j in range(kernel[1]):
-                    at = p
-                    while at < q:
-                        r, s = divmod(at, across)
-                        n, to = min(across - s, q - at), x[c, r * stride[0] + i * dilation[0]]
-                        of = cols[row, (at - p) * images:(at - p + n) * images]
-                        z = s * stride[1] + j * dilation[1]
-                        if stride[1] == 1:
-                            line = to[z:z + n].reshape(-1)
-                            for k in range(len(line)):
-                                line[k] += of[k]
-                        else:
-                            for k in range(n):
-                                line, start = to[z + k * stride[1]], k * images
-                                for m in range(images):
-                                    line[m] += of[start + m]
-                        at += n
-                    row += 1
-
-
-@compiled
-def _windows(size, kernel, stride, dilation):
-    return (size - dilation * (kernel - 1) - 1) // stride + 1
-
-
-@compiled
-def _part(g, p, q):
-    part = np.empty((len(g), (q - p) * g.shape[2]), g.dtype)
-    for o in range(len(g)):
-        part[o] = g[o, p:q].reshape(-1)
-    return part
-
-
-@compiled
-def _columns(x, cols, kernel, stride, dilation, across, p, q):
-    """im2col of the windows [p, q) of padded x (C, H, W, N)."""
-    images, row = x.shape[3], 0
-    for c in range(len(x)):
+def _taps(channels, height, width, images, kernel, dilation):
+    """Where the values of a window stand in x (C, H, W, N), from its first."""
+    at = np.empty(channels * kernel[0] * kernel[1], np.int64)
+    k = 0
+    for c in range(channels):
         for i in range(kernel[0]):
             for j in range(kernel[1]):
-                at = p
-                while at < q:
-                    r, s = divmod(at, across)
-                    n, of = min(across - s, q - at), x[c, r * stride[0] + i * dilation[0]]
-                    to = cols[row, (at - p) * images:(at - p + n) * images]
-                    z = s * stride[1] + j * dilation[1]
-                    if stride[1] == 1:
-                        to[:] = of[z:z + n].reshape(-1)
-                    else:
-                        for k in range(n):
-                            to[k * images:(k + 1) * images] = of[z + k * stride[1]]
-                    at += n
-                row += 1
+                at[k] = ((c * height + i * dilation[0]) * width + j * dilation[1]) * images
+                k += 1
+    return at
+
+
+@compiled
+def conv(x, w, bias, y, kernel, stride, dilation, p0, p1):
+    """y (O, H', W', N) at the windows [p0, p1) becomes w (O, C * kH * kW) times their values, plus bias (O)."""
+    (outputs, rows), (channels, height, width, images) = w.shape, x.shape
+    across, windows = y.shape[2], y.shape[1] * y.shape[2]
+    x_at, w_at = _taps(channels, height, width, images, kernel, dilation), np.arange(rows) * ROWS
+    x, y, blocks = x.reshape(-1), y.reshape(-1), -(-outputs // ROWS)
+    packed = np.empty((blocks, rows * ROWS), w.dtype)
+    for b in range(blocks):
+        o = min(b * ROWS, outputs - ROWS)
+        for k in range(rows):
+            for r in range(ROWS):
+                packed[b, k * ROWS + r] = w[o + r, k]
+    for p in range(p0, p1):
+        i, j = divmod(p, across)
+        window = x[(i * stride[0] * width + j * stride[1]) * images:]
+        for b in range(blocks):
+            o = min(b * ROWS, outputs - ROWS)
+            at = (o * windows + p) * images
+            _place(y, at, windows * images, images, bias[o:], window, x_at, packed[b], w_at, rows)
+
+
+@compiled
+def conv_input_grad(g, w, x, stride, padding, dilation, p0, p1):
+    """x (C, H, W, N) at its places [p0, p1) becomes the sum of w (O, C, kH, kW) times g (O, H', W', N) over windows."""
+    (outputs, channels, down, across), (_, height, width, images) = w.shape, x.shape
+    rows, columns, places, blocks = g.shape[1], g.shape[2], height * width, -(-channels // ROWS)
+    taps = down * across * outputs
+    packed = np.empty((blocks, taps * ROWS), w.dtype)
+    for b in range(blocks):
+        c, k = min(b * ROWS, channels - ROWS), 0
+        for i in range(down):
+            for j in range(across):
+                for o in range(outputs):
+                    for r in range(ROWS):
+                        packed[b, k] = w[o, c + r, i, j]
+                        k += 1
+    g_at, w_at, zeros = np.empty(taps, np.int64), np.empty(taps, np.int64), np.zeros(ROWS, w.dtype)
+    g, x = g.reshape(-1), x.reshape(-1)
+    for p in range(p0, p1):
+        y, z = divmod(p, width)
+        count = 0
+        for i in range(down):
+            r, rest = divmod(y + padding[0] - i * dilation[0], stride[0])
+            if rest or not 0 <= r < rows:
+                continue
+            for j in range(across):
+                s, rest = divmod(z + padding[1] - j * dilation[1], stride[1])
+                if rest or not 0 <= s < columns:
+                    continue
+                for o in range(outputs):
+                    g_at[count] = ((o * rows + r) * columns + s) * images
+                    w_at[count] = ((i * across + j) * outputs + o) * ROWS
+                    count += 1
+        for b in range(blocks):
+            c = min(b * ROWS, channels - ROWS)
+            at = (c * places + p) * images
+            if count:
+                _place(x, at, places * images, images, zeros, g, g_at, packed[b], w_at, count)
+            else:
+                for r in range(ROWS):
+                    x[at + r * places * images:at + r * places * images + images] = 0
+
+
+@compiled
+def conv_weight_grad(x, g, total, kernel, stride, dilation, r0, r1):
+    """The products of g (O, H', W', N) with the values of its windows in rows [r0, r1), for each of x, are added to
+    total (O, C * kH * kW)."""
+    (outputs, rows), (channels, height, width, images) = total.shape, x.shape
+    across, windows = g.shape[2], g.shape[1] * g.shape[2]
+    x_at, part = _taps(channels, height, width, images, kernel, dilation), np.empty(ROWS**2, g.dtype)
+    x, g = x.reshape(-1), g.reshape(-1)
+    pieces, length = (1, across * images) if stride[1] == 1 else (across, images)  # runs that lie together in both
+    for r in range(r0, r1):
+        for s in range(pieces):
+            for n in range(0, length, LONGEST):
+                long = min(LONGEST, length - n)
+                row = x[(r * stride[0] * width + s * stride[1]) * images + n:]
+                up = g[(r * across + s) * images + n:]
+                for b in range(0, outputs, ROWS):
+                    o = min(b, outputs - ROWS)
+                    for k in range(0, rows, ROWS):
+                        q = min(k, rows - ROWS)
+                        part[:] = 0
+                        at = up[o * windows * images:]
+                        if long >= NARROWEST:
+                            tiles.dots(part, at, windows * images, row, x_at[q:], long // NARROWEST)
+                        for m in range(long - long % NARROWEST, long):
+                            for i in range(ROWS):
+                                for j in range(ROWS):
+                                    part[i * ROWS + j] += at[i * windows * images + m] * row[x_at[q + j] + m]
+                        for i in range(b - o, ROWS):
+                            for j in range(k - q, ROWS):
+                                total[o + i, q + j] += part[i * ROWS + j]
 
 
 # ---- pooling ----

@@ -124,7 +124,7 @@ def conv_weight_grad(x, g, shape, stride, padding, dilation, groups):
 
 
 def runs_of(x, kernel, out):
-    """Runs of windows of padded x (C, *S, N), and where each stands among the columns of all: (C, *out, N) as (C, -1)."""
+    """Runs of windows of padded x (C, *S, N), and where each stands among all windows of all images."""
     n = x.shape[-1]
     for run in runs(out, max(1, MOST // max(1, x.shape[0] * math.prod(kernel) * n))):
         start = 0

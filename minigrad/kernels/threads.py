@@ -73,6 +73,11 @@ def each(run: Callable, tasks: Iterable) -> list:
         pool.free.release()
 
 
+def awake() -> bool:
+    """Whether our threads have shared work a moment ago: then BLAS' rest, and work may as well be shared."""
+    return _pool is not None and bool(_pool.resting)
+
+
 def parts(n: int, most: int) -> list[tuple[int, int]]:
     """[0, n) as about equal (start, stop), none longer than ``most``."""
     count = max(1, -(-n // most))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import linecache
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import Each, Op
+from ..kernels.text import lambda_text
 
 __all__ = ["RuleText", "number", "rule_text", "rule_texts", "substituted"]
 
@@ -34,7 +34,7 @@ class RuleText(NamedTuple):
 def rule_texts(op: Op) -> list[RuleText | None]:
     """The rules of ``op``, one for each input (one in all for an op with any number of inputs); None without a rule."""
     rules = [op.rules.rule] if type(op.rules) is Each else op.rules
-    found, before = [], {}
+    found = []
     for rule in rules:
         if rule is None:
             found.append(None)
@@ -43,9 +43,7 @@ def rule_texts(op: Op) -> list[RuleText | None]:
         if not hasattr(rule, "__code__"):
             found.append(RuleText(getattr(rule, "__name__", type(rule).__name__), False, (), Path(), 0))
             continue
-        at = (rule.__code__.co_filename, rule.__code__.co_firstlineno)
-        found.append(_text(rule, before.setdefault(at, 0)))
-        before[at] += 1
+        found.append(_text(rule))
     return found
 
 
@@ -54,12 +52,11 @@ def rule_text(op: Op, index: int, used: Callable | None = None) -> RuleText | No
     texts, each = rule_texts(op), type(op.rules) is Each
     if used is None or each or used is op.rules[index]:
         return texts[0 if each else index]
-    return _text(inspect.unwrap(used), 0)
+    return _text(inspect.unwrap(used))
 
 
 @functools.cache
-def _text(rule, nth):
-    """nth: the how manieth lambda of its line it is, of those with the same arguments."""
+def _text(rule):
     code = rule.__code__
     path, line = Path(code.co_filename), code.co_firstlineno
     names = code.co_varnames[:code.co_argcount + bool(code.co_flags & inspect.CO_VARARGS)]
@@ -72,37 +69,8 @@ def _text(rule, nth):
         if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
             return RuleText(_flat(ast.get_source_segment(source, body[0].value)), True, names, path, line)
         return RuleText(source, False, names, path, line)
-    try:
-        text, tree = _parsed(path)
-    except (OSError, SyntaxError):
-        return RuleText("lambda", False, names, path, line)
-    here = sorted((n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == line
-                   and [a.arg for a in n.args.posonlyargs + n.args.args] ==
-                   list(code.co_varnames[:code.co_argcount])), key=lambda n: n.col_offset)
-    if not here:
-        return RuleText("lambda", False, names, path, line)
-    alike = [n for n in here if _names(n) == _loaded(code)] or here  # one line may enter several ops
-    body = (here[nth] if nth < len(here) and here[nth] in alike else alike[min(nth, len(alike) - 1)]).body
-    return RuleText(_flat(ast.get_source_segment(text, body)), True, names, path, line)
-
-
-def _names(tree):
-    """What a lambda uses besides its arguments."""
-    own = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    return {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(tree)
-            if isinstance(n, ast.Attribute) or (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))} - own
-
-
-def _loaded(code):
-    """The same, of what it was compiled to."""
-    inner = [c for c in code.co_consts if isinstance(c, type(code))]
-    return {*code.co_names, *code.co_freevars}.union(*map(_loaded, inner)) - set(code.co_varnames)
-
-
-@functools.cache
-def _parsed(path):
-    text = "".join(linecache.getlines(str(path)))  # which knows a notebook's cells too
-    return text, ast.parse(text)
+    found = lambda_text(rule)
+    return RuleText(_flat(found[0]), True, names, path, line) if found else RuleText("lambda", False, names, path, line)
 
 
 def _flat(expression):
