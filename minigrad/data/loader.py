@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
+import copy
+import itertools
 import operator
+import queue
+import threading
+import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from minigrad.data.datasets import ArrayDataset
 from minigrad.data.transforms import Transform
+from minigrad.mode import enable_grad, is_grad_enabled, no_grad
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor
 
@@ -31,7 +39,19 @@ class DataLoader:
     either, batches are views of the dataset's arrays, not copies. ``transform`` is applied to each batch's x, after the
     dataset's own. Dtypes are kept.
 
-    Raises TypeError or ValueError if ``batch_size`` is not a positive integer or None, or the dataset is empty.
+    ``prefetch``: up to so many batches are prepared by a thread while the last one is worked with, and memory holds at
+    most prefetch + 2. They are the batches that would have come without, to the bit, and generators are found as they
+    would have been left, also after a ``break``. For that, a dataset or transform that draws must hold its generator
+    as the attribute ``generator``, as those of minigrad do, where None is the default generator, and transforms within
+    transforms are ``.transforms``. Where something else draws from the same generators between two batches, as dropout
+    does from the default one, what was prepared no longer holds: a RuntimeWarning, and the rest of that iteration goes
+    without. It pays where a transform costs about as much as a step; the plain rows of arrays cost too little. Reading
+    and transforming must bear being called ahead, twice for the same rows, and, where iterations overlap or one was
+    left, by several threads.
+
+    Raises TypeError or ValueError if ``batch_size`` is not a positive integer or None, ``prefetch`` is not one from 0
+    on, or the dataset is empty; with ``prefetch``, an iteration raises ValueError if a generator that is not its own
+    was drawn from for its first batch. What a dataset or a transform raises comes where its batch would have come.
     """
 
     def __init__(
@@ -44,6 +64,7 @@ class DataLoader:
         transform: Transform | None = None,
         *,
         sampler: Iterable[int] | None = None,
+        prefetch: int = 0,
     ) -> None:
         if isinstance(dataset, (tuple, list)):
             dataset = ArrayDataset(*dataset)
@@ -64,6 +85,7 @@ class DataLoader:
         self.generator = generator
         self.transform = transform
         self.sampler = sampler
+        self.prefetch = _checked_prefetch(prefetch)
 
     @property
     def _size(self) -> int:
@@ -91,17 +113,13 @@ class DataLoader:
 
     def _batches(self, order: np.ndarray | None) -> Iterator[tuple[Tensor, ...]]:
         n, step = self._size, self._step
-        for start in range(0, len(self) * step, step):
-            rows = slice(start, min(start + step, n))
-            x, *rest = self.dataset[rows if order is None else order[rows]]
-            if self.transform is not None:
-                x = self.transform(x)
-            batch = x, *rest
-            if order is None:  # slices of the data itself: writing to a batch must not change it
-                batch = tuple(array.view() for array in batch)
-                for array in batch:
-                    array.flags.writeable = False
-            yield tuple(map(Tensor, batch))
+        rows = (slice(start, min(start + step, n)) for start in range(0, len(self) * step, step))
+        if order is not None:
+            rows = (order[some] for some in rows)
+        if self.prefetch:
+            rows = yield from _ahead(self.dataset, self.transform, rows, self.prefetch)
+        for some in rows:
+            yield tuple(map(Tensor, _prepare(self.dataset, self.transform, some)))
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, shuffle={self.shuffle})"
@@ -132,6 +150,147 @@ class WeightedSampler:
     def __iter__(self) -> Iterator[int]:
         draw = (self.generator or default_generator()).choice
         return iter(draw(len(self.weights), self.n, self.replace, self.weights).tolist())
+
+
+def _prepare(dataset, transform, rows):
+    x, *rest = dataset[rows]
+    batch = x if transform is None else transform(x), *rest
+    if isinstance(rows, slice):  # of the data itself: writing to a batch must not change it
+        batch = tuple(array.view() for array in batch)
+        for array in batch:
+            array.flags.writeable = False
+    return batch
+
+
+def _ahead(dataset, transform, rows, prefetch):
+    """Yields batches that a thread has prepared, as long as they hold; returns the rows of those that are left."""
+    chance = _Chance()
+    forked = chance.stand_in(dataset), chance.stand_in(transform)
+
+    def prepare(some, recording):  # must not know the generator that this is called in, or nothing would ever end it
+        before = chance.forked()
+        try:
+            with enable_grad() if recording else no_grad():
+                return before, _prepare(*forked, some), chance.forked(), None
+        except BaseException as error:
+            return before, None, chance.forked(), error
+
+    asked, jobs, done = deque(), queue.SimpleQueue(), queue.SimpleQueue()
+    worker = threading.Thread(target=_serve, args=(prepare, jobs, done), name="minigrad batches", daemon=True)
+    try:
+        # the first one here, where nobody else draws meanwhile
+        for some in itertools.islice(rows, 1):
+            others = chance.now(), default_generator().bit_generator.state
+            before, batch, after, error = prepare(some, is_grad_enabled())
+            if not _same((chance.now(), default_generator().bit_generator.state), others):
+                raise ValueError("DataLoader: with prefetch, a dataset or transform that draws needs a generator of "
+                                 "its own as the attribute `generator`; one drew from minigrad's default generator or "
+                                 "from another's")
+            worker.start()
+            while True:
+                for later in itertools.islice(rows, prefetch - len(asked)):
+                    asked.append(later)
+                    jobs.put((contextvars.copy_context(), later, is_grad_enabled()))  # np.errstate
+                chance.set(after)
+                if error is not None:
+                    try:
+                        raise error
+                    finally:
+                        del error  # it knows this frame
+                batch = tuple(map(Tensor, batch))
+                yield batch
+                del batch
+                if not asked:
+                    break
+                if worker.is_alive():  # it is not in the child of a fork
+                    before, batch, after, error = done.get()
+                    if _same(chance.now(), before):
+                        asked.popleft()
+                        continue
+                    warnings.warn("DataLoader: prefetch ends for this iteration, because something else draws from the "
+                                  "generators of its transforms (dropout, from the default one?): give them their own, "
+                                  "generator=np.random.default_rng(0)", RuntimeWarning, stacklevel=3)
+                break
+    finally:
+        # also run by the garbage collector, in whatever thread: so it waits for nothing
+        try:
+            while True:
+                jobs.get_nowait()
+        except queue.Empty:
+            jobs.put(None)
+    worker.join()
+    return itertools.chain(asked, rows)
+
+
+def _serve(prepare, jobs, done):
+    while (job := jobs.get()) is not None:
+        context, *task = job
+        done.put(context.run(prepare, *task))
+
+
+class _Chance:
+    """The generators that a dataset and its transforms draw from, and a fork of each for what is drawn ahead."""
+
+    def __init__(self):
+        self.holders, self.forks = [], {}
+
+    def stand_in(self, thing):
+        """``thing`` itself, with all that it remembers, but for the generators, which are forks."""
+        instead = {}
+        generator = getattr(thing, "generator", self)
+        if generator is None or isinstance(generator, np.random.Generator):
+            generator = generator or default_generator()
+            if id(generator) not in self.forks:
+                self.forks[id(generator)] = copy.deepcopy(generator)
+            self.holders.append((thing, self.forks[id(generator)]))
+            instead["generator"] = self.forks[id(generator)]
+        if (held := getattr(thing, "transform", None)) is not None and (new := self.stand_in(held)) is not held:
+            instead["transform"] = new
+        if isinstance(held := getattr(thing, "transforms", None), (list, tuple)):
+            new = [self.stand_in(one) for one in held]
+            if any(map(operator.is_not, new, held)):
+                instead["transforms"] = new
+        if not instead:
+            return thing
+        # properties of a class come before what is in an instance's dict, which both share
+        kind, new = type(thing), copy.copy(thing)
+        if new is thing:
+            raise ValueError("DataLoader: with prefetch, what has a generator must be an object that copy.copy copies, "
+                             f"unlike {thing!r}")
+        constants = {name: property(lambda self, value=value: value) for name, value in instead.items()}
+        new.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **constants})
+        if hasattr(thing, "__dict__"):
+            new.__dict__ = thing.__dict__
+        return new
+
+    def now(self):
+        return [(holder.generator or default_generator()).bit_generator.state for holder, _ in self.holders]
+
+    def forked(self):
+        return [fork.bit_generator.state for _, fork in self.holders]
+
+    def set(self, states):
+        for (holder, _), state in zip(self.holders, states):
+            (holder.generator or default_generator()).bit_generator.state = state
+
+
+def _same(a, b):
+    """Whether states of bit generators are equal: dicts of numbers and arrays."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def _checked_prefetch(prefetch: int) -> int:
+    try:
+        n = operator.index(prefetch)
+    except TypeError:
+        raise TypeError(f"DataLoader: prefetch must be an integer from 0 on, got {prefetch!r}") from None
+    if n < 0 or isinstance(prefetch, bool):
+        raise ValueError(f"DataLoader: prefetch must be an integer from 0 on, got {prefetch!r}")
+    return n
 
 
 def _checked_batch_size(batch_size: int | None) -> int | None:

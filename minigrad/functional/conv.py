@@ -66,7 +66,8 @@ def _check_images(name, x, n):
 # ---- convolution ----
 @primitive(lambda g, y, x, w, b, **s: primitives.conv_input_grad(g, w, shape=x.shape, **s),
            lambda g, y, x, w, b, **s: primitives.conv_weight_grad(x, g, shape=w.shape, **s),
-           lambda g, y, x, w, b, **s: g.sum(axis=(0, *range(2, g.ndim))))
+           kernels.by_hand(kernels.normalize.sum_over_images)(
+               lambda g, y, x, w, b, **s: g.sum(axis=(0, *range(2, g.ndim)))))
 def _conv_bias(x, w, b, stride, padding, dilation, groups):
     return kernels.conv(x, w, stride, padding, dilation, groups, bias=b)
 

@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from .. import primitives
+from ..dispatch import primitive
+from ..kernels import by_hand, normalize
 from ..tensor import Tensor
 
 
-def _standardize(x, axes, eps, weight, bias, shape):
-    y = (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + eps)
-    return _scale_shift(y, weight, bias, shape)
+def _standard(x, axes, eps):
+    """x with mean 0 and variance 1, and the deviation by which it was divided."""
+    deviation = np.sqrt(x.var(axis=axes, keepdims=True) + eps)
+    return (x - x.mean(axis=axes, keepdims=True)) / deviation, deviation
+
+
+@by_hand(normalize.input_grad)
+def _standardize_input_grad(g, y, x, w, b, axes, eps):
+    (h, deviation), g = _standard(x, axes, eps), g * w
+    mean = partial(np.mean, axis=axes, keepdims=True)
+    return (g - mean(g) - h * mean(g * h)) / deviation
+
+
+@primitive(_standardize_input_grad,
+           by_hand(normalize.weight_grad)(lambda g, y, x, w, b, axes, eps: g * _standard(x, axes, eps)[0]),
+           by_hand(normalize.bias_grad)(lambda g, y, x, w, b, axes, eps: g), broadcasts=True)
+def _standardize(x, w, b, axes, eps):
+    """(x - mean) / sqrt(var + eps) * w + b."""
+    return normalize.normalize(x, w, b, axes, eps)
+
+
+def _standardized(x, axes, eps, weight, bias, shape):
+    if x.dtype.kind == "c":  # its rules are for real numbers
+        return _scale_shift(_standard(x, axes, eps)[0], weight, bias, shape)
+    one, zero = (np.full((1,) * x.ndim, v, x.dtype) for v in (1, 0))
+    weight, bias = (v if p is None else p.reshape(*shape) for p, v in ((weight, one), (bias, zero)))
+    return _standardize(x, weight, bias, axes=axes, eps=eps)
 
 
 def _scale_shift(y, weight, bias, shape):
@@ -37,10 +64,10 @@ def batch_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: n
         raise ValueError(f"batch_norm in training needs more than one value per channel, got input {x.shape}: "
                          "use a larger batch, or model.eval()")
     if training and running_mean is not None:
-        values = x.data if isinstance(x, Tensor) else x
-        running_mean += momentum * (values.mean(axis=axes) - running_mean)
-        running_var += momentum * (values.var(axis=axes, ddof=1) - running_var)
-    return _standardize(x, axes, eps, weight, bias, shape)
+        mean, var = normalize.moments(x.data if isinstance(x, Tensor) else x, axes)
+        running_mean += momentum * (mean - running_mean)
+        running_var += momentum * (var * (count / (count - 1)) - running_var)
+    return _standardized(x, axes, eps, weight, bias, shape)
 
 
 def as_shape(normalized_shape) -> tuple[int, ...]:
@@ -55,7 +82,7 @@ def layer_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tenso
     shape = as_shape(normalized_shape)
     if x.shape[-len(shape):] != shape:
         raise ValueError(f"layer_norm: input {x.shape} does not end in the normalized shape {shape}")
-    return _standardize(x, tuple(range(-len(shape), 0)), eps, weight, bias, shape)
+    return _standardized(x, tuple(range(-len(shape), 0)), eps, weight, bias, shape)
 
 
 def rms_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor | None = None,
@@ -84,7 +111,7 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
         raise ValueError(f"group_norm: input {x.shape} must be (N, C, ...) with C channels that divide into "
                          f"{num_groups} groups")
     groups = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y = _standardize(groups, 2, eps, None, None, ()).reshape(*x.shape)
+    y = _standardized(groups, 2, eps, None, None, ()).reshape(*x.shape)
     return _scale_shift(y, weight, bias, (1, -1, *(1,) * (x.ndim - 2)))
 
 
@@ -109,7 +136,7 @@ def instance_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var
         values = x.data if isinstance(x, Tensor) else x
         running_mean += momentum * (values.mean(axis=axes).mean(axis=0) - running_mean)
         running_var += momentum * (values.var(axis=axes, ddof=1).mean(axis=0) - running_var)
-    return _standardize(x, axes, eps, weight, bias, shape)
+    return _standardized(x, axes, eps, weight, bias, shape)
 
 
 def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

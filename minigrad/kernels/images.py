@@ -12,11 +12,10 @@ import numpy as np
 from . import compiled, reference, threads
 
 WORTH = 20_000  # elements; for fewer, loading Numba is not worth it
-SHARED = 200_000  # elements; for fewer, waking another thread is not worth it
 
 
 @functools.cache
-def _loops():
+def loops():
     """The compiled twins; None where Numba cannot be imported, and `compiled.refused` says why."""
     try:
         return importlib.import_module(".loops", __package__)
@@ -34,8 +33,8 @@ def _twin(run):
         arrays = [a for a in (*args, *others.values()) if isinstance(a, np.ndarray)]
         fits = (compiled.chosen() == "compiled" and arrays[0].ndim == 4 and max(a.size for a in arrays) >= WORTH
                 and arrays[0].dtype in (np.float32, np.float64) and len({a.dtype for a in arrays}) == 1)
-        loops = _loops() if fits else None
-        return plain(*args, **others) if loops is None else run(loops, *args, **others)
+        compiled_loops = loops() if fits else None
+        return plain(*args, **others) if compiled_loops is None else run(compiled_loops, *args, **others)
     return choose
 
 
@@ -115,8 +114,8 @@ def _by_channels(loop, *arrays_and_how):
     """loop(arrays, *how) on all channels of the arrays (C, H, W, N)."""
     arrays = [a for a in arrays_and_how if isinstance(a, np.ndarray)]
     how = arrays_and_how[len(arrays):]
-    most = len(arrays[0]) if max(a.size for a in arrays) < SHARED else -(-len(arrays[0]) // threads.get_num_threads())
-    threads.each(lambda part: loop(*(a[slice(*part)] for a in arrays), *how), threads.parts(len(arrays[0]), most))
+    size = max(a.size for a in arrays)
+    threads.share(lambda part: loop(*(a[slice(*part)] for a in arrays), *how), len(arrays[0]), size)
 
 
 def _per_window(loop, x, kernel, stride, padding, dilation):

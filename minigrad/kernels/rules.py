@@ -16,7 +16,6 @@ from . import compiled, threads
 from .text import lambda_text
 
 LARGE = 16_384  # elements: for fewer NumPy's own calls are as fast
-SHARED = 200_000  # for fewer, waking another thread is not worth it
 
 
 def by_hand(function: Callable) -> Callable:
@@ -32,12 +31,12 @@ def shared(ufunc: np.ufunc) -> Callable:
     """``ufunc``, or where threads are awake and its first argument is a large array, each of them on a part."""
     @functools.wraps(ufunc)
     def call(x, *others):
-        if type(x) is not np.ndarray or x.size < SHARED or not threads.awake() or any(map(np.ndim, others)):
+        if (type(x) is not np.ndarray or x.size < threads.SHARED or x.dtype.kind != "f" or not threads.awake()
+                or any(map(np.ndim, others))):
             return ufunc(x, *others)
         y, axis = np.empty_like(x), max(range(x.ndim), key=lambda i: x.strides[i])
-        from_, to = x.swapaxes(0, axis), y.swapaxes(0, axis)
-        threads.each(lambda part: ufunc(from_[slice(*part)], *others, out=to[slice(*part)]),
-                     threads.parts(len(to), -(-len(to) // threads.get_num_threads())))
+        of, to = x.swapaxes(0, axis), y.swapaxes(0, axis)
+        threads.share(lambda part: ufunc(of[slice(*part)], *others, out=to[slice(*part)]), len(to), x.size)
         return y
     return call
 
@@ -71,7 +70,7 @@ class _Rule:
             d = self.by_hand(g, y, *inputs, **static)
             if d is not None:
                 return d
-        shared = g.size >= SHARED and threads.awake()
+        shared = g.size >= threads.SHARED and threads.awake()
         if self.steps < (1 if shared else 2):  # NumPy passes over memory once, too
             return self.rule(g, y, *inputs, **static)
         given = {**self.defaults, **dict(zip(self.names, (g, y, *inputs))), **static}
@@ -86,7 +85,7 @@ class _Rule:
         def run(part):
             part = slice(*part)
             loop(flat_d[part], *(flat[k][part] if k in flat else n for k, n in zip(self.names, numbers)))
-        threads.each(run, threads.parts(g.size, -(-g.size // threads.get_num_threads()) if shared else g.size))
+        threads.share(run, g.size, g.size if shared else 0)
         return d
 
     def flat(self, g, arrays, given):

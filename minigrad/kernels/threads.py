@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 PAUSE = 0.1  # seconds
+SHARED = 200_000  # elements; for fewer, waking another thread is not worth it
 _wanted: int | None = None
 _pool: _Pool | None = None
 
@@ -71,6 +72,11 @@ def each(run: Callable, tasks: Iterable) -> list:
         return pool.each(run, tasks)
     finally:
         pool.free.release()
+
+
+def share(run: Callable, n: int, size: int) -> None:
+    """run((start, stop)) on all of [0, n), each thread a part if ``size`` elements are worth waking it."""
+    each(run, parts(n, -(-n // get_num_threads()) if size >= SHARED else n))
 
 
 def awake() -> bool:

@@ -1,0 +1,91 @@
+"""Normalization and sums over all but the channels, by hand: rows of a channel stay in the cache between the passes.
+
+Each is asked first for large arrays, and returns None for what only the rule in the table knows.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from . import compiled, images, reference, threads
+
+WORTH = 16_384  # elements
+
+
+def _rows(x, axes):
+    """(C, values) of a large x (N, C, ...) that is reduced over all but its channels; else None."""
+    if (compiled.chosen() != "compiled" or type(x) is not np.ndarray or x.size < WORTH or x.ndim < 3
+            or tuple(np.mod(axes, x.ndim)) != (0, *range(2, x.ndim)) or x.dtype not in (np.float32, np.float64)
+            or images.loops() is None):
+        return None
+    return reference.batch_last(x).reshape(x.shape[1], -1)
+
+
+def _by_channels(loop, size, *arrays):
+    threads.share(lambda part: loop(*(a[slice(*part)] for a in arrays)), len(arrays[0]), size)
+
+
+def sum_over_images(g, y, x, w, b, **_):
+    """The rule of a bias of channels: g.sum(axis=(0, 2, 3))."""
+    rows = _rows(g, (0, *range(2, g.ndim)))
+    if rows is None:
+        return None
+    total = np.empty(len(rows), g.dtype)
+    _by_channels(images.loops().sums, g.size, rows, total)
+    return total
+
+
+def moments(x, axes):
+    """Mean and variance over the axes."""
+    rows = _rows(x, axes)
+    if rows is None:
+        return x.mean(axis=axes), x.var(axis=axes)
+    mean, var = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
+    _by_channels(images.loops().moments, x.size, rows, mean, var)
+    return mean, var
+
+
+def normalize(x, w, b, axes, eps):
+    """(x - mean) / sqrt(var + eps) * w + b."""
+    rows = _rows(x, axes) if w.size == b.size == x.shape[1] and w.dtype == b.dtype == x.dtype else None
+    if rows is None:
+        y = x - x.mean(axis=axes, keepdims=True)
+        y /= np.sqrt(np.square(y).mean(axis=axes, keepdims=True) + eps)
+        return y * w + b
+    y = np.empty((*x.shape[1:], len(x)), x.dtype)
+    loop = functools.partial(images.loops().normalize, x.dtype.type(eps))
+    _by_channels(loop, x.size, rows, w.reshape(-1), b.reshape(-1), y.reshape(rows.shape))
+    return reference.batch_first(y)
+
+
+def input_grad(g, y, x, w, b, axes, eps):
+    """Its rule for x."""
+    if not w.size == x.shape[1] or not w.dtype == g.dtype == x.dtype or (rows := _rows(x, axes)) is None:
+        return None
+    of = _rows(g, axes)
+    d = np.empty((*x.shape[1:], len(x)), x.dtype)
+    loop = functools.partial(images.loops().normalize_input_grad, x.dtype.type(eps))
+    _by_channels(loop, x.size, of, rows, w.reshape(-1), d.reshape(rows.shape))
+    return reference.batch_first(d)
+
+
+def weight_grad(g, y, x, w, b, axes, eps):
+    """Its rule for w, summed already."""
+    if not w.size == x.shape[1] or not w.dtype == g.dtype == x.dtype or (rows := _rows(x, axes)) is None:
+        return None
+    of = _rows(g, axes)
+    total = np.empty(len(rows), x.dtype)
+    _by_channels(functools.partial(images.loops().normalize_weight_grad, x.dtype.type(eps)), x.size, of, rows, total)
+    return total.reshape(w.shape)
+
+
+def bias_grad(g, y, x, w, b, axes, eps):
+    """Its rule for b, summed already."""
+    rows = _rows(g, axes) if b.size == g.shape[1] and b.dtype == g.dtype else None
+    if rows is None:
+        return None
+    total = np.empty(len(rows), g.dtype)
+    _by_channels(images.loops().sums, g.size, rows, total)
+    return total.reshape(b.shape)
