@@ -117,6 +117,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
     A complex gradient is dL/d(real part) - i dL/d(imaginary part) in here: then holomorphic rules need no conjugates.
     Raises RuntimeError when a value it needs was freed by an earlier backward or changed in place.
     """
+    kernels.settle(new_pass=True)
     order, found, grads = outputs_first(seeds, ends), {}, dict(seeds)
     if targets is not None:
         useful = set(targets)

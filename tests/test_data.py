@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import http.server
 import io
 import itertools
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -20,8 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad.data as data
+from minigrad import is_grad_enabled, nn, no_grad, optim, train
 from minigrad.data import datasets, files
-from minigrad.random import manual_seed
+from minigrad.functional import cross_entropy
+from minigrad.random import default_generator, manual_seed
 from minigrad.tensor import Tensor
 
 needs_mnist = pytest.mark.skipif(
@@ -705,6 +711,29 @@ def test_toy_noise_is_its_standard_deviation():
         np.testing.assert_allclose(residual.std(axis=0), 0.3, rtol=0.03)
 
 
+@pytest.mark.parametrize("order", ["C", "F", "reversed", "swapped"])
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint64])
+def test_rows_by_number_in_whatever_way_they_lie(order, dtype):
+    x = np.arange(60.0).reshape(10, 2, 3)
+    held = {"C": x, "F": np.asfortranarray(x), "reversed": x[::-1].copy()[::-1], "swapped": x.astype(">f8")}[order]
+    rows = np.array([7, 0, 7, 3], dtype) if dtype == np.uint64 else np.array([7, 0, 7, -7], dtype)
+    (found,) = data.ArrayDataset(held)[rows]
+    assert found.tolist() == [x[i].tolist() for i in (7, 0, 7, 3)] and found.dtype == held.dtype
+    assert not np.shares_memory(found, held)
+    with pytest.raises(IndexError):
+        data.ArrayDataset(held)[np.array([10], dtype)]
+
+
+def test_windows_are_not_all_copied_for_a_few():
+    text = data.CharText("ab" * 50_000, 64)
+    tracemalloc.start()
+    try:
+        text[np.array([0, 99, 5])]
+        assert tracemalloc.get_traced_memory()[1] < 100_000  # all would be 50 MB
+    finally:
+        tracemalloc.stop()
+
+
 # --- DataLoader ---
 
 
@@ -867,6 +896,263 @@ def test_weighted_sampler():
                                (([1], 0), "cannot draw 0")):
         with pytest.raises(ValueError, match=message):
             data.WeightedSampler(*arguments)
+
+
+# --- DataLoader(prefetch=...) ---
+
+
+class Jitter:
+    """Adds noise, and remembers how often."""
+
+    def __init__(self, generator=None):
+        self.generator, self.calls = generator, 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return x + self.generator.standard_normal(x.shape) * self.calls
+
+
+def own(kind=np.random.PCG64):
+    return np.random.Generator(kind(5))
+
+
+def shared():
+    generator = own()
+    return data.Compose([data.AddNoise(1.0, generator), lambda x: x * 3, data.AddNoise(0.5, generator)])
+
+
+CHANCES = {
+    "none": lambda: None,
+    "function": lambda: lambda x: x * 2,
+    "own": lambda: data.AddNoise(1.0, own()),
+    "Mersenne": lambda: data.AddNoise(1.0, own(np.random.MT19937)),
+    "default": lambda: data.AddNoise(1.0),
+    "nested": lambda: data.Compose([data.AddNoise(1.0, own()), data.Compose([lambda x: x + 1, data.AddNoise(0.1)])]),
+    "shared": shared,
+}
+
+
+def epochs(prefetch, transform, inside=None, draw=False, stop=3, **options):
+    """The bytes of two and a half epochs, the second left after ``stop`` batches, and what is drawn afterwards."""
+    manual_seed(3)
+    dataset = numbered(23, transform=inside)
+    loader = data.DataLoader(dataset, 4, transform=transform, prefetch=prefetch, **options)
+    found = []
+    for last in (None, stop, None):
+        for i, batch in enumerate(loader, 1):
+            found += [(t.data.tobytes(), t.dtype, t.data.flags.writeable) for t in batch]
+            if draw:
+                found.append(default_generator().random())
+            if i == last:
+                break
+        found.append(default_generator().bit_generator.state["state"])
+    found.append(str([g.bit_generator.state for g in (getattr(transform, "generator", None),) if g]))
+    return found, getattr(transform, "calls", None)
+
+
+@pytest.mark.parametrize("chance", CHANCES)
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "drop_last": True},
+                                     {"sampler": range(20, 1, -1)}], ids=str)
+@pytest.mark.parametrize("prefetch", [1, 3, 50])
+def test_prefetch_changes_no_bit(chance, options, prefetch):
+    (expected, _), (found, _) = (epochs(n, CHANCES[chance](), CHANCES["own"](), **options) for n in (0, prefetch))
+    assert found == expected
+
+
+@pytest.mark.parametrize("make", [lambda: None, lambda: data.AddNoise(1.0, own()), lambda: Jitter(own())],
+                         ids=["none", "own", "state"])
+def test_prefetch_is_not_disturbed_by_who_draws_from_the_default_generator(make):
+    (expected, calls), (found, ahead) = (epochs(n, make(), draw=True, stop=None, shuffle=True) for n in (0, 2))
+    assert found == expected and ahead == calls  # and what a transform remembers is its own, not a copy's
+
+
+@pytest.mark.parametrize("chance", ["default", "nested"])
+def test_prefetch_ends_where_others_draw_from_the_same_generator(chance):
+    expected, _ = epochs(0, CHANCES[chance](), draw=True, shuffle=True)
+    with pytest.warns(RuntimeWarning, match=r"something else draws.*generator=np\.random") as caught:
+        found, _ = epochs(2, CHANCES[chance](), draw=True, shuffle=True)
+    assert found == expected and len(caught) == 3 and {w.filename for w in caught} == {__file__}
+
+
+def test_prefetch_notices_a_new_seed_and_a_new_generator():
+    def run(prefetch, reseed):
+        manual_seed(1)
+        transform = data.AddNoise(1.0)
+        loader, found = data.DataLoader(numbered(), 2, transform=transform, prefetch=prefetch), []
+        for i, (x, _) in enumerate(loader):
+            found.append(x.data.tobytes())
+            if i == 1:
+                reseed(transform)
+        return found
+
+    for reseed in (lambda t: manual_seed(7), lambda t: setattr(t, "generator", own())):
+        expected = run(0, reseed)
+        with pytest.warns(RuntimeWarning, match="prefetch ends"):
+            assert run(2, reseed) == expected
+
+
+def test_prefetch_of_several_iterations_at_once():
+    def run(prefetch, transform, generator=None):
+        loader = data.DataLoader(numbered(), 3, True, generator=own(), transform=transform, prefetch=prefetch)
+        return [(a.data.tobytes(), b.data.tobytes()) for (a, _), (b, _) in zip(loader, loader)]
+
+    assert run(2, None) == run(0, None)
+    expected = run(0, data.AddNoise(1.0, own()))
+    with pytest.warns(RuntimeWarning, match="prefetch ends"):
+        assert run(2, data.AddNoise(1.0, own())) == expected
+
+
+class Watched:
+    """Twelve rows; says what it prepares, and how many of its batches exist at once."""
+
+    def __init__(self, fail=None):
+        self.fail, self.alive, self.most, self.prepared = fail, 0, 0, [threading.Event() for _ in range(12)]
+        self.lock = threading.Lock()
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, rows):
+        i = rows.start
+        if self.fail == i:
+            self.explode(i)
+        batch = np.full((1, 3), i)
+        with self.lock:
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+        weakref.finalize(batch, self.gone)
+        self.prepared[i].set()
+        return (batch,)
+
+    def gone(self):
+        with self.lock:
+            self.alive -= 1
+
+    def explode(self, i):
+        raise OSError(f"row {i}")
+
+
+def ended(threads):
+    """Whether the threads that were not there before come to an end."""
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+    return set(threading.enumerate()) <= threads
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_prefetch_prepares_so_many_batches_and_no_more(prefetch):
+    dataset, threads = Watched(), set(threading.enumerate())
+    for i, _ in enumerate(data.DataLoader(dataset, 1, prefetch=prefetch)):
+        if i + prefetch < 12:
+            assert dataset.prepared[i + prefetch].wait(10), "while the loop holds batch i"
+        assert not any(event.is_set() for event in dataset.prepared[i + prefetch + 1:])
+    assert i == 11 and dataset.most <= prefetch + 2
+    assert set(threading.enumerate()) <= threads, "an epoch that ends takes its thread along"
+
+
+@pytest.mark.parametrize("fail", [0, 1, 5, 11])
+def test_prefetch_raises_where_the_batch_would_have_come(fail):
+    threads, seen, iterator = set(threading.enumerate()), [], iter(data.DataLoader(Watched(fail), 1, prefetch=3))
+    with pytest.raises(OSError, match=f"row {fail}") as caught:
+        for (x,) in iterator:
+            seen.append(int(x.data[0, 0]))
+    assert seen == list(range(fail)) and "explode" in [entry.name for entry in caught.traceback]
+    assert list(iterator) == [] and ended(threads)
+
+
+def test_prefetch_leaves_generators_where_an_error_left_them():
+    def run(prefetch):
+        generator = own()
+
+        def fail(x):
+            if x[0, 0] > 20:
+                raise ArithmeticError
+            return x
+
+        transform = data.Compose([data.AddNoise(0.01, generator), fail])
+        with pytest.raises(ArithmeticError):
+            list(data.DataLoader(numbered(20), 3, transform=transform, prefetch=prefetch))
+        return generator.bit_generator.state
+
+    assert run(2) == run(0)
+
+
+def test_prefetch_leaves_no_thread_behind():
+    threads, loader = set(threading.enumerate()), data.DataLoader(Watched(), 1, prefetch=2)
+    iter(loader)
+    assert set(threading.enumerate()) <= threads, "nothing begins before the first batch is asked for"
+    for _ in loader:
+        break
+    assert ended(threads)
+    iterator = iter(loader)
+    next(iterator)
+    iterator.close()
+    assert ended(threads)
+    circle = [iter(loader)]
+    circle.append(circle)
+    next(circle[0])
+    del circle
+    gc.collect()
+    assert ended(threads)
+
+
+def test_prefetch_takes_numpys_and_our_modes_along():
+    recording = []
+
+    def invert(x):
+        recording.append(is_grad_enabled())
+        return 1 / x
+
+    x = np.array([4.0, 2.0, 0.0, 1.0])
+    loader = data.DataLoader(x, 1, transform=invert, prefetch=1)
+    with np.errstate(divide="ignore"), no_grad():
+        assert [batch[0].data.item() for batch in loader] == [0.25, 0.5, np.inf, 1]
+    assert recording == [False] * 4
+    seen = []
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        seen.extend(batch[0].data.item() for batch in loader)
+    with pytest.raises(RuntimeWarning, match="divide by zero"):  # these tests make errors of warnings
+        seen.extend(batch[0].data.item() for batch in loader)
+    assert seen == [0.25, 0.5] * 2 and recording[4:] == [True] * len(recording[4:])
+
+
+def test_prefetch_refuses_what_it_cannot_foresee():
+    for prefetch, error in ((-1, ValueError), (True, ValueError), (1.5, TypeError), (None, TypeError)):
+        with pytest.raises(error, match=rf"prefetch must be an integer from 0 on, got {prefetch}"):
+            data.DataLoader(numbered(), prefetch=prefetch)
+
+    def secretly(x):
+        return x + default_generator().random()
+
+    with pytest.raises(ValueError, match=r"needs its generator as the attribute `generator`"):
+        list(data.DataLoader(numbered(), transform=secretly, prefetch=1))
+    secretly.generator = None
+    with pytest.raises(ValueError, match=r"must be an object that copy\.copy copies, unlike <function"):
+        list(data.DataLoader(numbered(), transform=secretly, prefetch=1))
+
+
+def test_prefetch_in_a_training_that_is_interrupted_and_resumed(tmp_path):
+    x = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    y = np.arange(40) % 3
+
+    def run(prefetch, at=None, **options):
+        manual_seed(1)
+        model = nn.Sequential(nn.Dense(6, 8), nn.Dropout(0.3), nn.Dense(8, 3))
+        loader = data.DataLoader((x, y), 8, shuffle=True, transform=data.AddNoise(0.1, own()), prefetch=prefetch)
+        steps = itertools.count(1)
+
+        def loss(output, y):
+            if next(steps) == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return cross_entropy(output, y)
+
+        history = train.fit(model, loader, optim.Adam(model.parameters()), loss, epochs=3, progress=False, **options)
+        return history.interrupted, [p.data.tobytes() for p in model.parameters()]
+
+    whole = run(0)
+    assert run(2) == whole
+    assert run(2, at=8, checkpoint=tmp_path)[0]
+    assert run(2, resume=tmp_path)[1] == whole[1]
 
 
 # --- transforms ---

@@ -39,19 +39,18 @@ class DataLoader:
     either, batches are views of the dataset's arrays, not copies. ``transform`` is applied to each batch's x, after the
     dataset's own. Dtypes are kept.
 
-    ``prefetch``: up to so many batches are prepared by a thread while the last one is worked with, and memory holds at
-    most prefetch + 2. They are the batches that would have come without, to the bit, and generators are found as they
-    would have been left, also after a ``break``. For that, a dataset or transform that draws must hold its generator
-    as the attribute ``generator``, as those of minigrad do, where None is the default generator, and transforms within
-    transforms are ``.transforms``. Where something else draws from the same generators between two batches, as dropout
-    does from the default one, what was prepared no longer holds: a RuntimeWarning, and the rest of that iteration goes
-    without. It pays where a transform costs about as much as a step; the plain rows of arrays cost too little. Reading
-    and transforming must bear being called ahead, twice for the same rows, and, where iterations overlap or one was
-    left, by several threads.
+    ``prefetch``: a thread prepares so many batches ahead while the last one is worked with; memory holds prefetch + 2
+    at most. They are those that would have come without, to the bit, and generators are found as they would have been
+    left, also after a ``break``. For that, a dataset or transform that draws must hold its generator as ``.generator``
+    (None: the default one), as minigrad's do, and transforms within transforms are ``.transforms``. Where something
+    else draws from the same generator between two batches, as dropout does from the default one, what was prepared no
+    longer holds: a RuntimeWarning, and the rest of that iteration goes without. Datasets and transforms must bear being
+    called ahead, twice for the same rows, and, when an iteration is left or several run at once, by several threads. It
+    pays where preparing costs much or waits, and a core is free; rows of arrays alone cost too little.
 
     Raises TypeError or ValueError if ``batch_size`` is not a positive integer or None, ``prefetch`` is not one from 0
-    on, or the dataset is empty; with ``prefetch``, an iteration raises ValueError if a generator that is not its own
-    was drawn from for its first batch. What a dataset or a transform raises comes where its batch would have come.
+    on, or the dataset is empty; with ``prefetch``, ValueError at the first batch if that was drawn from a generator
+    held elsewhere. What a dataset or a transform raises comes where its batch would have come.
     """
 
     def __init__(
@@ -179,38 +178,35 @@ def _ahead(dataset, transform, rows, prefetch):
     worker = threading.Thread(target=_serve, args=(prepare, jobs, done), name="minigrad batches", daemon=True)
     try:
         # the first one here, where nobody else draws meanwhile
-        for some in itertools.islice(rows, 1):
-            others = chance.now(), default_generator().bit_generator.state
-            before, batch, after, error = prepare(some, is_grad_enabled())
-            if not _same((chance.now(), default_generator().bit_generator.state), others):
-                raise ValueError("DataLoader: with prefetch, a dataset or transform that draws needs a generator of "
-                                 "its own as the attribute `generator`; one drew from minigrad's default generator or "
-                                 "from another's")
-            worker.start()
-            while True:
-                for later in itertools.islice(rows, prefetch - len(asked)):
-                    asked.append(later)
-                    jobs.put((contextvars.copy_context(), later, is_grad_enabled()))  # np.errstate
-                chance.set(after)
-                if error is not None:
-                    try:
-                        raise error
-                    finally:
-                        del error  # it knows this frame
-                batch = tuple(map(Tensor, batch))
-                yield batch
-                del batch
-                if not asked:
-                    break
-                if worker.is_alive():  # it is not in the child of a fork
-                    before, batch, after, error = done.get()
-                    if _same(chance.now(), before):
-                        asked.popleft()
-                        continue
-                    warnings.warn("DataLoader: prefetch ends for this iteration, because something else draws from the "
-                                  "generators of its transforms (dropout, from the default one?): give them their own, "
-                                  "generator=np.random.default_rng(0)", RuntimeWarning, stacklevel=3)
+        others = chance.now(), default_generator().bit_generator.state
+        before, batch, after, error = prepare(next(rows), is_grad_enabled())
+        if error is None and not _same((chance.now(), default_generator().bit_generator.state), others):
+            raise ValueError("DataLoader: with prefetch, a dataset or transform that draws needs its generator as the "
+                             "attribute `generator`; one drew from minigrad's default generator or from another's")
+        worker.start()
+        while True:
+            chance.set(after)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # it knows this frame
+            for some in itertools.islice(rows, prefetch - len(asked)):
+                asked.append(some)
+                jobs.put((contextvars.copy_context(), some, is_grad_enabled()))  # np.errstate is in the context
+            batch = tuple(map(Tensor, batch))
+            yield batch
+            del batch
+            if not asked or not worker.is_alive():  # as in the child of a fork
                 break
+            before, batch, after, error = done.get()
+            if not _same(chance.now(), before):
+                del batch, error
+                warnings.warn("DataLoader: prefetch ends for this iteration, because something else draws from the "
+                              "generators of its transforms (dropout, from the default one?): give them their own, "
+                              "generator=np.random.default_rng(0)", RuntimeWarning, stacklevel=3)
+                break
+            asked.popleft()
     finally:
         # also run by the garbage collector, in whatever thread: so it waits for nothing
         try:
@@ -258,9 +254,9 @@ class _Chance:
             raise ValueError("DataLoader: with prefetch, what has a generator must be an object that copy.copy copies, "
                              f"unlike {thing!r}")
         constants = {name: property(lambda self, value=value: value) for name, value in instead.items()}
-        new.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **constants})
+        object.__setattr__(new, "__class__", type(kind.__name__, (kind,), {"__slots__": (), **constants}))
         if hasattr(thing, "__dict__"):
-            new.__dict__ = thing.__dict__
+            object.__setattr__(new, "__dict__", thing.__dict__)
         return new
 
     def now(self):

@@ -178,11 +178,19 @@ def maxima(x, y, kernel, stride, padding, dilation):
         yield at, hit
 
 
+def only(g, hit):
+    """np.where(hit, g, 0), ten times as fast where nobody could guess which will hit."""
+    if g.dtype not in (np.float32, np.float64):
+        return np.where(hit, g, g.dtype.type(0))
+    bits = np.dtype(f"i{g.itemsize}")
+    return (g.view(bits) & -hit.view(np.int8)).view(g.dtype)
+
+
 def pool_take(u, x, y, kernel, stride, padding, dilation):
     """From every window of u the value that stands where x has its maximum y."""
     u, taken = pad_images(u, padding, 0), np.zeros_like(y, u.dtype)
     for at, hit in maxima(x, y, kernel, stride, padding, dilation):
-        np.copyto(taken, u[(..., *at)], where=hit)
+        taken += only(u[(..., *at)], hit)
     return taken
 
 
@@ -192,9 +200,9 @@ def pool_put(g, x, y, kernel, stride, padding, dilation):
     apart = all(s >= d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation))  # no two windows meet
     for at, hit in maxima(x, y, kernel, stride, padding, dilation):
         if apart:
-            np.copyto(put[(..., *at)], g, where=hit)
+            put[(..., *at)] = only(g, hit)
         else:
-            put[(..., *at)] += np.where(hit, g, 0)
+            put[(..., *at)] += only(g, hit)
     return put[(..., *inside(x.shape[2:], padding)[1:])]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from . import compiled, threads
 from .text import lambda_text
 
-LARGE = 16_384  # elements: for fewer NumPy's own calls are as fast
+LARGE = 50_000  # elements: for fewer NumPy's own calls are as fast
 
 
 def by_hand(function: Callable) -> Callable:

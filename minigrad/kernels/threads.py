@@ -12,6 +12,7 @@ import functools
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,6 +20,7 @@ PAUSE = 0.1  # seconds
 SHARED = 200_000  # elements; for fewer, waking another thread is not worth it
 _wanted: int | None = None
 _pool: _Pool | None = None
+_making = threading.Lock()
 
 
 def get_num_threads() -> int:
@@ -35,7 +37,7 @@ def set_num_threads(n: int) -> None:
         _pool.close()
         _pool = None
     for library in found_blas():
-        library.set_num_threads(n)
+        _limit(library, n)
 
 
 def _checked(n, who):
@@ -69,9 +71,33 @@ def each(run: Callable, tasks: Iterable) -> list:
     if pool is None or not pool.free.acquire(blocking=False):  # taken: by another thread, or by a task that calls this
         return [run(task) for task in tasks]
     try:
-        return pool.each(run, tasks)
+        return [run(task) for task in tasks] if pool.closed else pool.each(run, tasks)
     finally:
         pool.free.release()
+
+
+def settle(new_pass: bool = False) -> None:
+    """Let BLAS' threads rest or wake by the program's course, not by the clock, for their number changes the last bits.
+
+    At the beginning of a backward pass (new_pass) they wake if ours have shared nothing since the one before; else they
+    rest, even if a pause had woken them.
+    """
+    pool = _pool
+    if pool is not None and pool.wanted and pool.free.acquire(blocking=False):
+        try:
+            if new_pass:
+                pool.wanted, pool.used = pool.used, False
+            if pool.wanted and not pool.resting:
+                pool.rest_blas()
+                pool.jobs.put(_nothing)  # and a thread to look whether that lasts too long
+            elif not pool.wanted:
+                pool.wake_blas()
+        finally:
+            pool.free.release()
+
+
+def _nothing():
+    pass
 
 
 def share(run: Callable, n: int, size: int) -> None:
@@ -81,7 +107,7 @@ def share(run: Callable, n: int, size: int) -> None:
 
 def awake() -> bool:
     """Whether our threads have shared work a moment ago: then BLAS' rest, and work may as well be shared."""
-    return _pool is not None and bool(_pool.resting)
+    return _pool is not None and _pool.resting
 
 
 def parts(n: int, most: int) -> list[tuple[int, int]]:
@@ -95,18 +121,25 @@ def _ready():
     global _pool
     n = get_num_threads()
     if n > 1 and _pool is None:
-        _pool = _Pool(n)
+        with _making:
+            if _pool is None:
+                _pool = _Pool(n)
     return _pool if n > 1 else None
 
 
 class _Pool:
     def __init__(self, size):
-        self.size, self.free, self.jobs, self.resting = size, threading.Lock(), queue.SimpleQueue(), {}
+        self.size, self.free, self.jobs, self.closed = size, threading.Lock(), queue.SimpleQueue(), False
+        self.wanted = self.used = False  # ever, and since the last backward pass began
+        self.resting, self.last = False, 0.0
+        self.limited = [(library, library.get_num_threads()) for library in found_blas()
+                        if getattr(library, "threading_layer", "") != "openmp"]  # whose limits are a thread's own
         for _ in range(size - 1):
             threading.Thread(target=self.serve, name="minigrad", daemon=True).start()
 
     def each(self, run, tasks):
         job, helpers = _Job(run, tasks), min(self.size, len(tasks)) - 1
+        self.wanted = self.used = True
         self.rest_blas()
         try:
             for _ in range(helpers):
@@ -116,20 +149,23 @@ class _Pool:
         finally:
             for _ in range(helpers):
                 job.done.get()
+            self.last = time.monotonic()
         if job.failed:
             raise min(job.failed, key=lambda at: at[0])[1]
         return job.results
 
     def rest_blas(self):
-        for library in found_blas():
-            if library.filepath not in self.resting:
-                self.resting[library.filepath] = library, library.get_num_threads()
-                library.set_num_threads(1)
+        if not self.resting:
+            self.limited = [(library, library.get_num_threads()) for library, _ in self.limited]
+            self.resting = True
+            for library, _ in self.limited:
+                _limit(library, 1)
 
     def wake_blas(self):
-        for library, n in self.resting.values():
-            library.set_num_threads(n)
-        self.resting.clear()
+        if self.resting:
+            self.resting = False
+            for library, n in self.limited:
+                _limit(library, n)
 
     def serve(self):
         idle = False
@@ -137,9 +173,10 @@ class _Pool:
             try:
                 job = self.jobs.get(timeout=None if idle else PAUSE)
             except queue.Empty:
-                idle = True
                 if self.free.acquire(blocking=False):
-                    self.wake_blas()
+                    idle = time.monotonic() - self.last >= PAUSE
+                    if idle:
+                        self.wake_blas()
                     self.free.release()
                 continue
             if job is None:
@@ -149,9 +186,20 @@ class _Pool:
 
     def close(self):
         with self.free:
+            self.closed = True
             self.wake_blas()
             for _ in range(self.size - 1):
                 self.jobs.put(None)
+
+
+def _limit(library, n):
+    """Of all threads, whichever calls: threadpoolctl from 3.8 on listens to the one that was first."""
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(n)
+    if release is not None:
+        release(force=True)
 
 
 class _Job:
@@ -181,8 +229,10 @@ class _Job:
 
 def _forget():
     """In the child of a fork there are no threads."""
-    global _pool
-    _pool = None
+    global _pool, _making
+    if _pool is not None:
+        _pool.wake_blas()
+    _pool, _making = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
