@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_threads import taking
 
 from minigrad import Parameter, Tensor, kernels, optim
 from minigrad.kernels import compiled
@@ -299,13 +300,18 @@ def twins(monkeypatch):
     monkeypatch.setattr(kernels.images, "WORTH", 0)
 
     def both(name, *args):
-        with kernels.using("compiled"):
-            loops, called = kernels.images._loops(), []
-            monkeypatch.setattr(kernels.images, "_loops", lambda: called.append(name) or loops)
-            ours = getattr(kernels.images, name)(*args)
-        assert called, "the twin ran"
+        loops, called = kernels.images.loops(), []
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels.images, "loops", lambda: called.append(name) or loops)
+            ours = run_compiled(name, *args)
+        assert called, "the twin was asked"
         return getattr(kernels.reference, name)(*args), ours
     return both
+
+
+def run_compiled(name, *args):
+    with kernels.using("compiled"):
+        return getattr(kernels.images, name)(*args)
 
 
 def images(shape, dtype, order, ties=False, nan=False):
@@ -321,7 +327,7 @@ def images(shape, dtype, order, ties=False, nan=False):
 @pytest.mark.parametrize("order", ["batch first", "batch last"])
 def test_loops_equal_their_twins(twins, settings, dtype, order):
     same = lambda pair: np.testing.assert_array_equal(*pair, strict=True)
-    kernel, shape = settings[0], (7, 3, 9, 8)
+    shape = (7, 3, 9, 8)
     for ties, nan in ((False, False), (True, False), (False, True), (True, True)):
         x = images(shape, dtype, order, ties, nan)
         y = kernels.reference.max_pool(x, *settings)
@@ -334,24 +340,183 @@ def test_loops_equal_their_twins(twins, settings, dtype, order):
             np.testing.assert_allclose(*put, rtol=0, atol=20 * np.finfo(dtype).eps, strict=True)
     same(twins("window_sum", images(shape, dtype, order), *settings))
     same(twins("window_spread", g, shape, *settings))
-    cols = np.ascontiguousarray(images((7, 3, *kernel, *y.shape[2:]), dtype, order).transpose(1, 2, 3, 4, 5, 0))
-    same(twins("uncolumns", cols, shape[2:], *settings))
-    same(twins("conv_input_grad", g[:, :2], images((2, 3, *kernel), dtype, order), shape, *settings[1:], 1))
+
+
+@pytest.mark.parametrize("settings", WINDOWS)
+def test_threads_share_pooling(twins, settings, monkeypatch):
+    monkeypatch.setattr(kernels.threads, "SHARED", 0)
+    x = images((3, 5, 9, 8), np.float32, "batch last", ties=True)
+    y = kernels.reference.max_pool(x, *settings)
+    g = images(y.shape, np.float32, "batch first")
+    calls = [("max_pool", x), ("pool_put", g, x, y), ("window_sum", x), ("window_spread", g, x.shape)]
+    found = {}
+    for n in (1, 2, 3):
+        with taking(n):
+            found[n] = [twins(*call, *settings)[1] for call in calls]
+    for one, *others in zip(*found.values()):
+        for other in others:
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+# x, output channels, kernel, stride, padding, dilation, groups
+CONVS = {"one by one": ((16, 4, 5, 4), 4, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+         "one more image than lanes": ((17, 5, 7, 9), 7, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+         "as large as the image": ((31, 4, 4, 5), 4, (4, 5), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+         "strides that leave a rest": ((33, 5, 8, 11), 6, (3, 2), (2, 3), ((0, 0), (0, 0)), (1, 1), 1),
+         "strides of rows": ((40, 4, 8, 9), 5, (2, 3), (3, 1), ((0, 1), (0, 0)), (1, 1), 1),
+         "strides beyond the kernel": ((64, 4, 9, 10), 4, (1, 2), (2, 4), ((0, 0), (0, 0)), (1, 1), 1),
+         "dilation": ((65, 6, 9, 10), 9, (3, 2), (1, 1), ((0, 0), (0, 0)), (2, 3), 1),
+         "all of it": ((18, 10, 9, 8), 14, (3, 2), (2, 1), ((2, 1), (0, 3)), (2, 2), 2),
+         "much padding": ((23, 4, 2, 3), 4, (3, 3), (2, 2), ((4, 3), (2, 5)), (1, 2), 1),
+         "groups": ((111, 12, 3, 4), 15, (2, 2), (1, 1), ((1, 0), (0, 1)), (1, 1), 3),
+         "long rows": ((130, 4, 2, 41), 4, (2, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+         "many channels": ((16, 70, 4, 5), 33, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+         "one channel": ((20, 1, 6, 7), 8, (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1), 1),
+         "to one channel": ((20, 8, 6, 7), 1, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+         "depthwise": ((19, 5, 6, 7), 10, (3, 3), (1, 2), ((1, 1), (1, 1)), (1, 1), 5),
+         "one image": ((1, 4, 17, 23), 5, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+         "a few images": ((3, 4, 9, 8), 6, (3, 2), (2, 1), ((2, 1), (0, 3)), (2, 2), 2)}
+
+
+def tiled(name):
+    """Enough images and channels that loops are to do it."""
+    (n, channels, *_), outputs, *_, groups = CONVS[name]
+    return n >= 16 and min(channels, outputs) // groups >= 4
+
+
+def convolutions(name, dtype, order):
+    """(function, arguments) of the three."""
+    shape, outputs, kernel, *how = CONVS[name]
+    size = kernels.reference.output_size(shape[2:], kernel, *how[:3])
+    x, g = images(shape, dtype, order), images((shape[0], outputs, *size), dtype, order)
+    w, bias = images((outputs, shape[1] // how[3], *kernel), dtype, order), images((outputs,), dtype, "")
+    return [("conv", (x, w, *how)), ("conv", (x, w, *how, bias)), ("conv_input_grad", (g, w, shape, *how)),
+            ("conv_weight_grad", (x, g, w.shape, *how))]
+
+
+def sizes(args):
+    """The same of absolute values, in double precision: what a sum's rounding is measured by."""
+    return [np.abs(a).astype(float) if isinstance(a, np.ndarray) else a for a in args]
+
+
+class Fenced:
+    """NumPy, but what `empty` gives lies between numbers that nobody may change."""
+
+    def __init__(self):
+        self.fences = []
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, shape, dtype):
+        size, fence = int(np.prod(shape)), 1024
+        whole = np.full(size + 2 * fence, 123, dtype)
+        self.fences += [whole[:fence], whole[fence + size:]]
+        return whole[fence:fence + size].reshape(shape)
+
+
+@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["batch first", "batch last"])
+def test_convolution_equals_its_twin_on_any_number_of_threads(twins, name, dtype, order, monkeypatch):
+    for function, args in convolutions(name, dtype, order):
+        scale = getattr(kernels.reference, function)(*sizes(args))
+        theirs, found = getattr(kernels.reference, function)(*args), []
+        for n in (1, 2, 3):
+            with taking(n), monkeypatch.context() as patch:
+                patch.setattr(kernels.images, "np", Fenced())
+                if tiled(name):
+                    patch.setattr(kernels.reference, function, lambda *_: pytest.fail("loops are to do it"))
+                    ours = run_compiled(function, *args)
+                else:
+                    ours = twins(function, *args)[1]
+                assert all((fence == 123).all() for fence in kernels.images.np.fences)
+            assert ours.dtype == dtype and ours.shape == theirs.shape and ours.flags.writeable
+            assert (np.abs(ours - theirs) <= 4 * np.finfo(dtype).eps * scale).all(), (function, n)
+            assert len(theirs) == 1 or function == "conv_weight_grad" or ours.strides[0] == ours.itemsize
+            found.append(ours)
+        for other in found[1:]:
+            np.testing.assert_array_equal(found[0], other, function)
+
+
+@pytest.mark.parametrize("name", ["all of it", "depthwise", "one image"])
+def test_convolution_of_arrays_with_gaps(twins, name):
+    """Neither x, g, w nor bias lie densely in memory."""
+    def apart(a):
+        return np.repeat(a, 2, -1)[..., ::2] if isinstance(a, np.ndarray) else a
+
+    def one_number(a):
+        return np.broadcast_to(a.reshape(-1)[0], a.shape) if isinstance(a, np.ndarray) else a
+    for function, args in convolutions(name, np.float32, "batch first"):
+        dense, ours = (run_compiled(function, *given) for given in (args, map(apart, args)))
+        np.testing.assert_array_equal(ours, dense, function, strict=True)
+        np.testing.assert_allclose(*twins(function, *map(one_number, args)), rtol=1e-5, atol=1e-5, strict=True)
+
+
+def test_convolution_leaves_what_it_is_given_alone(twins):
+    for function, args in convolutions("strides of rows", np.float32, "batch last"):
+        expected = run_compiled(function, *args)
+        for a in args:
+            if isinstance(a, np.ndarray):
+                a.flags.writeable = False
+        np.testing.assert_array_equal(run_compiled(function, *args), expected)
+
+
+@pytest.mark.parametrize("name", ["all of it", "groups", "long rows", "a few images"])
+def test_convolutions_three_are_each_others_adjoints(twins, name):
+    """<g, conv(x, w)> = <conv_input_grad(g, w), x> = <conv_weight_grad(x, g), w>."""
+    (_, (x, w, *_)), _, (_, (g, *_)), _ = calls = convolutions(name, np.float64, "batch last")
+    y, _, dx, dw = (twins(*call[:1], *call[1])[1] for call in calls)
+    np.testing.assert_allclose([np.vdot(g, y), np.vdot(dx, x)], np.vdot(dw, w), rtol=1e-10)
+
+
+def test_convolution_of_infinity_and_not_a_number(twins):
+    _, (function, args), *_ = convolutions("strides that leave a rest", np.float32, "batch first")
+    x = args[0].copy()
+    x[0, 0, 0, 0], x[1, 1, 1, 1], x[2, 0, 7, 10] = np.nan, np.inf, np.nan  # the last is in no window
+    x[32] = np.nan
+    theirs, ours = twins(function, x, *args[1:])
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
+    assert np.isfinite(ours[2:32]).all() and not np.isfinite(ours[:2]).all() and np.isnan(ours[32]).all()
+    np.testing.assert_allclose(ours, theirs, 1e-5, 1e-5)
 
 
 @pytest.mark.parametrize("nothing", [(0, 3, 4, 4), (2, 0, 4, 4)])
-def test_loops_of_nothing(twins, nothing):
-    for pair in (twins("max_pool", np.zeros(nothing, np.float32), *WINDOWS[0]),
-                 twins("window_sum", np.zeros(nothing, np.float32), *WINDOWS[0])):
-        np.testing.assert_array_equal(*pair, strict=True)
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("shared", [0, 10**6])
+def test_loops_of_nothing(twins, nothing, n, shared, monkeypatch):
+    monkeypatch.setattr(kernels.threads, "SHARED", shared)
+    x, how = np.zeros(nothing, np.float32), WINDOWS[0]
+    y = kernels.reference.max_pool(x, *how)
+    with taking(n):
+        for pair in (twins("max_pool", x, *how), twins("pool_put", y, x, y, *how), twins("window_sum", x, *how),
+                     twins("window_spread", y, x.shape, *how)):
+            np.testing.assert_array_equal(*pair, strict=True)
+
+
+@pytest.mark.parametrize("shape, outputs", [((0, 3, 4, 4), 2), ((2, 0, 4, 4), 2), ((2, 3, 4, 4), 0)])
+@pytest.mark.parametrize("n", [1, 2])
+def test_convolution_of_nothing(twins, shape, outputs, n):
+    x, w, g = (np.ones(s, np.float32) for s in (shape, (outputs, shape[1], 2, 2), (shape[0], outputs, 3, 3)))
+    how = (1, 1), ((0, 0), (0, 0)), (1, 1), 1
+    with taking(n):
+        for pair in (twins("conv", x, w, *how), twins("conv", x, w, *how, np.ones(outputs, np.float32)),
+                     twins("conv_input_grad", g, w, shape, *how), twins("conv_weight_grad", x, g, w.shape, *how)):
+            np.testing.assert_array_equal(*pair, strict=True)
 
 
 def test_what_loops_cannot_do_numpy_does(monkeypatch):
     monkeypatch.setattr(kernels.images, "WORTH", 0)
-    monkeypatch.setattr(kernels.images, "_loops", lambda: pytest.fail("Numba was asked for"))
+    monkeypatch.setattr(kernels.images, "loops", lambda: pytest.fail("Numba was asked for"))
     numbers = (2,), (2,), ((0, 0),), (1,)
     assert kernels.max_pool(np.ones((2, 1, 4), np.float32), *numbers).shape == (2, 1, 2)
     assert kernels.max_pool(np.ones((2, 1, 4, 4), int), *WINDOWS[0]).dtype == int
+    ones, how = np.ones((2, 1, 4, 4), np.float32), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    for x, w in ((ones, ones.astype(float)), (ones.astype(float), ones)):
+        assert kernels.conv(x, w, *how).dtype == float
+    assert kernels.conv(ones, ones, *how, np.ones(2)).tolist() == [[[[17]], [[17]]]] * 2
+    assert kernels.conv(ones.astype(np.float16), ones.astype(np.float16), *how).dtype == np.float16
+    assert kernels.conv(ones[0], ones[0], (1,), ((0, 0),), (1,), 1).shape == (1, 1, 1)
     monkeypatch.setattr(kernels.images, "WORTH", 1000)
     assert kernels.max_pool(np.ones((2, 1, 4, 4), np.float32), *WINDOWS[0]).shape == (2, 1, 2, 2)
 

@@ -178,12 +178,15 @@ def maxima(x, y, kernel, stride, padding, dilation):
         yield at, hit
 
 
-def only(g, hit):
-    """np.where(hit, g, 0), ten times as fast where nobody could guess which will hit."""
-    if g.dtype not in (np.float32, np.float64):
-        return np.where(hit, g, g.dtype.type(0))
-    bits = np.dtype(f"i{g.itemsize}")
-    return (g.view(bits) & -hit.view(np.int8)).view(g.dtype)
+def only(g, hit, out=None):
+    """np.where(hit, g, 0) into out, ten times as fast where nobody could guess which will hit."""
+    out = np.empty_like(g) if out is None else out
+    if g.dtype in (np.float32, np.float64):
+        bits = np.dtype(f"i{g.itemsize}")
+        np.bitwise_and(g.view(bits), -hit.view(np.int8), out=out.view(bits))
+    else:
+        out[...] = np.where(hit, g, 0)
+    return out
 
 
 def pool_take(u, x, y, kernel, stride, padding, dilation):
@@ -196,11 +199,11 @@ def pool_take(u, x, y, kernel, stride, padding, dilation):
 
 def pool_put(g, x, y, kernel, stride, padding, dilation):
     """The adjoint of `pool_take`: zeros like x, with g added where each window has its maximum y."""
-    put = images_of_zeros(g, x.shape, padding)
+    g, put = batch_first(batch_last(g)), images_of_zeros(g, x.shape, padding)
     apart = all(s >= d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation))  # no two windows meet
     for at, hit in maxima(x, y, kernel, stride, padding, dilation):
         if apart:
-            put[(..., *at)] = only(g, hit)
+            only(g, hit, put[(..., *at)])
         else:
             put[(..., *at)] += only(g, hit)
     return put[(..., *inside(x.shape[2:], padding)[1:])]
