@@ -21,9 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from . import threads
 from .text import lambda_text
 
 CHOICES = ("reference", "compiled")
+SHARED = 500_000  # elements: fewer in several arrays are as fast on one core
 _chosen = os.environ.get("MINIGRAD_KERNELS") or CHOICES[find_spec("numba") is not None]
 if _chosen not in CHOICES:
     raise ValueError(f'MINIGRAD_KERNELS is {_chosen!r}: it must be "reference" or "compiled"')
@@ -68,8 +70,15 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
 
     def run(*given):
         nonlocal loop
+        n = given[0].size
+
+        def some(part):
+            loop(*(a[slice(*part)] if isinstance(a, np.ndarray) and a.shape == (n,) else a for a in given))
         try:
-            loop(*given)
+            if n >= SHARED and threads.awake():
+                threads.share(some, n, n)
+            else:
+                loop(*given)
         except _numba_error() as why:  # while it compiles: nothing has run yet
             refused[_name(formula)] = str(why)
             loop = formula
@@ -109,13 +118,14 @@ def _name(formula):
 def _jit(formula, text, dtype):
     """The function ``update`` of a text, compiled; it knows what the formula knows."""
     import numba
-    label = f"update_{hashlib.sha256(text.encode()).hexdigest()[:12]}"  # the cache on disk knows it by this
+    how = {"nogil": True, "error_model": "numpy"}
+    label = f"update_{hashlib.sha256(f'{text}{how}'.encode()).hexdigest()[:12]}"  # the cache on disk knows it by this
     scope = {**formula.__globals__, "as_dtype": dtype.type}
     exec(compile(text.replace("update", label, 1), inspect.getfile(formula), "exec"), scope)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(scope[label])
+        return numba.njit(cache=True, **how)(scope[label])
     except RuntimeError:  # no place for a cache
-        return numba.njit(nogil=True, error_model="numpy")(scope[label])
+        return numba.njit(**how)(scope[label])
 
 
 def _numba_error():
