@@ -19,7 +19,7 @@ import pytest
 from samples import call, samples
 from test_threads import taking
 
-from minigrad import Tensor, kernels
+from minigrad import Tensor, functional, kernels
 from minigrad.functional import activations
 from minigrad.graph import Each, Op, pullback, table
 from minigrad.kernels import compiled
@@ -393,7 +393,7 @@ def test_a_variable_that_changes_from_run_to_run(tmp_path):
     (tmp_path / "mine.py").write_text("""if True:
         import os
         import numpy as np
-        from minigrad import Tensor, kernels
+        from minigrad import Tensor, functional, kernels
         from minigrad.dispatch import primitive
         K = float(os.environ["K"])
 
@@ -437,6 +437,38 @@ def test_by_hand_is_asked_first_and_may_decline(ran):
         assert asked == [1, 1, 2], "NumPy's kernels are not by hand"
         asked.clear()
     assert len(ran) == 1, "what it declines is compiled"
+
+
+def normalized(kernel, arrays, seed=3):
+    """batch_norm's result, the statistics it keeps, and its gradients."""
+    x, w, b = (Tensor(a.copy("K"), True) for a in arrays)
+    mean, var = np.zeros(w.shape, w.dtype), np.ones(w.shape, w.dtype)
+    with kernels.using(kernel):
+        y = functional.batch_norm(x, mean, var, w, b, training=True)
+        y.backward(np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype))
+    return [y.data, mean, var, x.grad.data, w.grad.data, b.grad.data]
+
+
+@numba
+@pytest.mark.parametrize("shape", [(5, 4, 6, 3), (16, 3, 9, 8), (4, 7, 32), (3, 2, 4, 4, 4), (7, 5, 5, 5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["batch first", "batch last"])
+@pytest.mark.parametrize("n", [1, 2])
+def test_normalization_is_as_exact_as_numpys(shape, dtype, order, n, monkeypatch):
+    monkeypatch.setattr(kernels.normalize, "WORTH", 0)
+    monkeypatch.setattr(kernels.threads, "SHARED", 0)
+    monkeypatch.setattr(kernels, "LARGE", 0)
+    r = np.random.default_rng(0)
+    arrays = [a.astype(dtype) for a in (30 + r.standard_normal(shape), *r.standard_normal((2, shape[1])))]
+    if order == "batch last":
+        arrays[0] = permuted(arrays[0], (*range(1, len(shape)), 0))
+    with taking(n):
+        fast, slow = (normalized(kernel, arrays) for kernel in ("compiled", "reference"))
+    exact = normalized("reference", [a.astype(np.longdouble) for a in arrays])
+    for a, b, c in zip(fast, slow, exact):
+        assert a.dtype == b.dtype == dtype and a.shape == b.shape
+        error, theirs = np.abs(a - c).max(), np.abs(b - c).max()
+        assert error <= 4 * theirs + 32 * np.finfo(dtype).eps * max(30, np.abs(c).max())  # 30: the mean's own rounding
 
 
 # ---- one function of an array, shared ----

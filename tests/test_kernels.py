@@ -526,3 +526,17 @@ def test_an_infinite_gradient_stays_where_it_belongs():
     for stride in ((2, 2), (1, 1)):
         put = kernels.reference.pool_put(g, x, np.full((1, 1, 1, 1), 3.0), (2, 2), stride, ((0, 0), (0, 0)), (1, 1))
         assert put.ravel().tolist() == [0, 0, 0, np.inf]
+
+
+RATE = 0.5
+
+
+def with_a_global(w, g):
+    w[...] = w - RATE * g
+
+
+@numba
+def test_a_number_that_may_change_is_not_frozen(monkeypatch):
+    monkeypatch.setattr(compiled, "refused", {})
+    found = kernels.elementwise(with_a_global, ("w", "g"), ("w",), np.dtype("float32"))
+    assert found is with_a_global and "RATE may change" in next(iter(compiled.refused.values()))

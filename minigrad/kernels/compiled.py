@@ -63,9 +63,13 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
     compiled is returned as it is, and `refused` says why.
     """
     try:
-        loop = _jit(formula, loop_text(formula, arrays, changed), dtype)
+        text = loop_text(formula, arrays, changed)
+        outside = inspect.getclosurevars(formula)
+        if others := [k for k, v in {**outside.globals, **outside.nonlocals}.items() if not inspect.ismodule(v)]:
+            raise Untranslatable(f"{', '.join(sorted(others))} may change")  # a loop keeps it, the one on disk too
+        loop = _jit(formula, text, dtype)
     except (ImportError, OSError, Untranslatable) as why:  # ImportError: Numba refuses a NumPy newer than itself
-        refused[_name(formula)] = str(why)
+        refused[name(formula)] = str(why)
         return formula
 
     def run(*given):
@@ -79,8 +83,8 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
                 threads.share(some, n, n)
             else:
                 loop(*given)
-        except _numba_error() as why:  # while it compiles: nothing has run yet
-            refused[_name(formula)] = str(why)
+        except numba_error() as why:  # while it compiles: nothing has run yet
+            refused[name(formula)] = str(why)
             loop = formula
             formula(*given)
     return run
@@ -94,13 +98,16 @@ def expression(rule: Callable, arrays: tuple[str, ...], dtype: np.dtype) -> Call
     try:
         if found is None or found[1] is None or rule.__code__.co_freevars:
             raise Untranslatable("it is no lambda of its own")
+        known = {*arguments(rule)} | {k for k, v in rule.__globals__.items() if inspect.ismodule(v)}
+        if others := {n.id for n in ast.walk(found[1]) if isinstance(n, ast.Name)} - known:
+            raise Untranslatable(f"{', '.join(sorted(others))} may change")
         given = ast.arguments([], [ast.arg("d_"), *map(ast.arg, arguments(rule))], None, [], [], None, [])
         body = ast.parse("d_[...] = 0").body
         body[0].value = copy.deepcopy(found[1])
         tree = ast.FunctionDef("update", given, body, [])
         loop = _jit(rule, _Element(tree, ("d_", *arrays), ("d_",)).text(), dtype)
     except (ImportError, OSError, Untranslatable) as why:
-        refused[_name(rule)] = str(why)
+        refused[name(rule)] = str(why)
         return None
     return loop
 
@@ -110,7 +117,8 @@ def arguments(function: Callable) -> tuple[str, ...]:
     return function.__code__.co_varnames[:function.__code__.co_argcount]
 
 
-def _name(formula):
+def name(formula):
+    """Under which `refused` knows it."""
     where = f" in line {formula.__code__.co_firstlineno}" if formula.__name__ == "<lambda>" else ""
     return f"{formula.__module__}.{formula.__qualname__}{where}"
 
@@ -128,7 +136,8 @@ def _jit(formula, text, dtype):
         return numba.njit(**how)(scope[label])
 
 
-def _numba_error():
+def numba_error():
+    """What Numba raises while it compiles."""
     from numba.core.errors import NumbaError
     return NumbaError
 
@@ -226,6 +235,8 @@ class _Element(ast.NodeTransformer):
         return ast.Name(f"{node.id}_", node.ctx) if node.id in self.arrays else node
 
     def visit_BinOp(self, node):
+        if isinstance(node.op, ast.Add | ast.Sub) and _is_mask(node.left) and _is_mask(node.right):
+            raise Untranslatable(f"{ast.unparse(node)} is no number in NumPy")  # True + True is True
         exact = isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant) and type(node.right.value) is int
         left, right = self.varies(node.left), self.varies(node.right)
         node.left = self.visit(node.left) if left else self.cast(node.left) if right else node.left
@@ -306,6 +317,14 @@ class _Element(ast.NodeTransformer):
 
     def visit_Return(self, node):
         return [*ast.parse("\n".join(self.stores())).body, ast.Continue()]
+
+
+def _is_mask(node):
+    if isinstance(node, ast.BinOp):
+        return _is_mask(node.left) and _is_mask(node.right)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func).startswith(("np.is", "np.logical_"))
+    return isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert))
 
 
 class _Known(ast.NodeTransformer):

@@ -54,6 +54,7 @@ def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
         return reference.conv(x, w, stride, padding, dilation, groups, bias)
     y = np.empty((len(w), *reference.output_size(x.shape[2:], w.shape[2:], stride, padding, dilation), len(x)), x.dtype)
     x, bias = reference.pad(reference.batch_last(x), padding), np.zeros(len(w), x.dtype) if bias is None else bias
+    bias = np.ascontiguousarray(bias)
 
     def some(task):
         (of, to), part = task
@@ -89,7 +90,7 @@ def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
         total = np.zeros((len(w[to]), w[0].size), x.dtype)
         loops.conv_weight_grad(x[of], g[to], total, shape[2:], stride, dilation, *part)
         return total
-    of_groups, most = _groups(x, w, groups), max(1, min(SUMS, (1 << 20) // w.size))
+    of_groups, most = _groups(x, w, groups), max(1, min(SUMS, (1 << 20) // max(1, w.size)))
     parts = threads.parts(g.shape[1], -(-g.shape[1] // most))
     totals = threads.each(some, itertools.product(of_groups, parts))
     for i, (_, to) in enumerate(of_groups):

@@ -80,12 +80,17 @@ class _Rule:
         if not loop:
             return self.rule(g, y, *inputs, **static)
         d, flat_d = flat.pop("")
-        numbers = [given[name] if name in self.used else 0 for name in self.names]
+        numbers = [given[k] if k in arrays else float(given[k]) if k in self.used else 0.0 for k in self.names]
 
         def run(part):
             part = slice(*part)
             loop(flat_d[part], *(flat[k][part] if k in flat else n for k, n in zip(self.names, numbers)))
-        threads.share(run, g.size, g.size if shared else 0)
+        try:
+            threads.share(run, g.size, g.size if shared else 0)
+        except compiled.numba_error() as why:  # while it compiles
+            compiled.refused[compiled.name(self.rule)] = str(why)
+            self.loops[tuple(arrays), g.dtype] = None
+            return self.rule(g, y, *inputs, **static)
         return d
 
     def flat(self, g, arrays, given):

@@ -36,6 +36,7 @@ def set_num_threads(n: int) -> None:
     if _pool is not None:
         _pool.close()
         _pool = None
+    found_blas.cache_clear()  # SciPy's may have come since
     for library in found_blas():
         _limit(library, n)
 
@@ -112,7 +113,7 @@ def awake() -> bool:
 
 def parts(n: int, most: int) -> list[tuple[int, int]]:
     """[0, n) as about equal (start, stop), none longer than ``most``."""
-    count = max(1, -(-n // most))
+    count = max(1, -(-n // max(1, most)))
     return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
