@@ -40,6 +40,7 @@ from .derivatives.ordering import cummax, cummin, kthvalue, topk
 from .derivatives.scans import logcumsumexp, logsumexp
 from .dispatch import primitive
 from .graph import rule
+from .kernels import get_num_threads, set_num_threads
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .random import default_generator, manual_seed
 from .tensor import Parameter, Tensor
@@ -54,8 +55,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Parameter", "Tensor", "calculus", "checkpoint", "cot", "csc", "cummax", "cummin", "data",
     "default_generator", "detect_anomaly", "diag_embed", "elementwise_grad", "enable_grad", "functional",
-    "gather", "gauss_newton_vp", "grad", "hessian", "hvp", "index_add", "index_copy", "index_select",
+    "gather", "gauss_newton_vp", "get_num_threads", "grad", "hessian", "hvp", "index_add", "index_copy", "index_select",
     "is_grad_enabled", "jacfwd", "jacobian", "jacrev", "jvp", "kthvalue", "lerp", "linalg", "logcumsumexp",
     "logsumexp", "manual_seed", "masked_fill", "masked_select", "metrics", "models", "nn", "no_grad", "optim",
     "primitive", "primitives", "random", "rsqrt", "rule", "safe_where", "scatter", "scatter_add", "sec",
-    "special", "topk", "train", "tree", "value_and_grad", "vhp", "vjp", "vmap"]
+    "set_num_threads", "special", "topk", "train", "tree", "value_and_grad", "vhp", "vjp", "vmap"]
