@@ -74,13 +74,9 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
 
     def run(*given):
         nonlocal loop
-        n = given[0].size
-
-        def some(part):
-            loop(*(a[slice(*part)] if isinstance(a, np.ndarray) and a.shape == (n,) else a for a in given))
         try:
-            if n >= SHARED and threads.awake():
-                threads.share(some, n, n)
+            if given[0].size >= SHARED and threads.awake():
+                _shared(loop, given)
             else:
                 loop(*given)
         except numba_error() as why:  # while it compiles: nothing has run yet
@@ -88,6 +84,15 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
             loop = formula
             formula(*given)
     return run
+
+
+def _shared(loop, given):
+    """loop(*given), each thread on a part of the arrays."""
+    n = given[0].size
+
+    def some(part):
+        loop(*(a[slice(*part)] if isinstance(a, np.ndarray) and a.shape == (n,) else a for a in given))
+    threads.share(some, n, n)
 
 
 @cache
