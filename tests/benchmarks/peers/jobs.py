@@ -75,8 +75,8 @@ def step(peer, variant, problem):
 
 # ---- memory ----
 def memory(peer, variant, problem):
-    """Answers a number of steps with MB: added to what was there after imports and data; added to what was there after
-    a step with one image, when what loads late was loaded; and the whole peak."""
+    """Answers a number of steps with MB: the whole peak; what was added to what was there after imports and data; and
+    to what was there after a step with one image, when what loads late was loaded."""
     problem = Problem(**problem)
     lacks(peer, "Training", f"Training, {problem.model}")
     batches = problem.batches()
@@ -96,7 +96,7 @@ def memory(peer, variant, problem):
         started, first = resident("VmRSS"), resident("VmHWM")
         train(problem.batch, count)
         peak = resident("VmHWM")
-        return {"added": max(first, peak) - imported, "by the batch": peak - started, "peak": max(first, peak, earlier)}
+        return {"peak": max(first, peak, earlier), "added": max(first, peak) - imported, "by the batch": peak - started}
     return {}, steps
 
 
