@@ -117,7 +117,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
     A complex gradient is dL/d(real part) - i dL/d(imaginary part) in here: then holomorphic rules need no conjugates.
     Raises RuntimeError when a value it needs was freed by an earlier backward or changed in place.
     """
-    kernels.settle(new_pass=True)
+    kernels.settle(new_pass=True)  # of BLAS' threads
     order, found, grads = outputs_first(seeds, ends), {}, dict(seeds)
     if targets is not None:
         useful = set(targets)
@@ -136,7 +136,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
             continue
         op = node.op
         y, *inputs = _saved(node) if lift is None else map(lift, _saved(node), (node, *node.parents))
-        rules = op.rules if lift is not None or y.size < kernels.LARGE else kernels.rules(op)
+        rules = op.rules if lift is not None or y.size < kernels.LARGE else kernels.rules_of(op)
         for parent, x, rule in zip(node.parents, inputs, rules):
             if parent is None or not parent.requires_grad or rule is None:
                 continue

@@ -191,7 +191,7 @@ def test_small_arrays_and_the_reference_run_the_rules_as_they_stand(monkeypatch)
     gradients(np.tanh(large), "reference")
     op = table[np.tanh]
     with kernels.using("reference"):
-        assert kernels.rules(op) is op.rules
+        assert kernels.rules_of(op) is op.rules
     with pytest.raises(pytest.fail.Exception):
         gradients(np.tanh(large), "compiled")
 
@@ -209,7 +209,7 @@ def test_a_gradient_with_a_graph_is_of_the_rules(monkeypatch):
 @numba
 def test_an_op_of_any_number_of_inputs_keeps_its_rule():
     with kernels.using("compiled"):
-        assert all(kernels.rules(op) is op.rules for op in table.values() if type(op.rules) is Each)
+        assert all(kernels.rules_of(op) is op.rules for op in table.values() if type(op.rules) is Each)
 
 
 @numba
@@ -254,7 +254,7 @@ def test_any_order_in_memory(orders):
     r = np.random.default_rng(0)
     y, g = (permuted(r.standard_normal(SHAPE), order) for order in orders)
     with kernels.using("compiled"):
-        (rule,) = kernels.rules(table[np.tanh])
+        (rule,) = kernels.rules_of(table[np.tanh])
         for a, b in ((y, g), (y[::2], g[::2]), (y[:, ::-1], g[:, ::-1]), (y[..., 3:-2], g[..., 3:-2]),
                      (np.broadcast_to(y[:1], SHAPE), np.broadcast_to(g[:1], SHAPE)), (y[:0], g[:0]),
                      (y[0, 0, 0, 0], g[0, 0, 0, 0]), (np.asarray(y[0, 0, 0, 0]), np.asarray(g[0, 0, 0, 0])),
@@ -269,7 +269,7 @@ def test_what_a_rule_is_given_is_left_alone():
     for a in (y, g):
         a.flags.writeable = False
     with kernels.using("compiled"):
-        d = kernels.rules(table[np.tanh])[0](g, y, y)
+        d = kernels.rules_of(table[np.tanh])[0](g, y, y)
     assert d.flags.writeable and not np.shares_memory(d, g)
     np.testing.assert_array_equal(d, g * (1 - y * y))
 
@@ -284,7 +284,7 @@ def op_of(*rules):
 
 def both(rule, *args, **static):
     with kernels.using("compiled"), np.errstate(all="ignore"):
-        return kernels.rules(op_of(rule))[0](*args, **static), rule(*args, **static)
+        return kernels.rules_of(op_of(rule))[0](*args, **static), rule(*args, **static)
 
 
 @numba
@@ -292,7 +292,7 @@ def test_static_arguments_and_their_defaults(ran):
     g, y, x = np.random.default_rng(0).standard_normal((3, 99)).astype(np.float32)
     op = table[activations._leaky_relu]
     with kernels.using("compiled"):
-        (rule,) = kernels.rules(op)
+        (rule,) = kernels.rules_of(op)
         for static in ({}, {"slope": 0.25}, {"slope": 0}, {"slope": 2}):
             np.testing.assert_array_equal(rule(g, y, x, **static), np.where(x > 0, g, static.get("slope", 0.01) * g),
                                           strict=True)
@@ -384,7 +384,7 @@ def test_a_variable_that_changes(monkeypatch):
     for slope in (2.0, 3.0, 2.0):
         monkeypatch.setattr(sys.modules[__name__], "SLOPE", slope)
         with kernels.using("compiled"):
-            np.testing.assert_allclose(kernels.rules(op)[0](g, x, x), g * slope * x, 1e-15)
+            np.testing.assert_allclose(kernels.rules_of(op)[0](g, x, x), g * slope * x, 1e-15)
 
 
 @numba
@@ -428,12 +428,12 @@ def test_by_hand_is_asked_first_and_may_decline(ran):
     for decorated in (rule, kernels.by_hand(quick)(lambda g, y, x, k=1: g * x * k)):
         op = op_of(decorated)
         with kernels.using("compiled"):
-            assert (kernels.rules(op)[0](g, x, x) == 7).all()
-            assert (kernels.rules(op)[0](g, x, x, k=1) == 7).all()
-            np.testing.assert_allclose(kernels.rules(op)[0](g, x, x, k=2), g * x * 2)
+            assert (kernels.rules_of(op)[0](g, x, x) == 7).all()
+            assert (kernels.rules_of(op)[0](g, x, x, k=1) == 7).all()
+            np.testing.assert_allclose(kernels.rules_of(op)[0](g, x, x, k=2), g * x * 2)
         assert asked == [1, 1, 2]
         with kernels.using("reference"):
-            np.testing.assert_array_equal(kernels.rules(op)[0](g, x, x), g * x)
+            np.testing.assert_array_equal(kernels.rules_of(op)[0](g, x, x), g * x)
         assert asked == [1, 1, 2], "NumPy's kernels are not by hand"
         asked.clear()
     assert len(ran) == 1, "what it declines is compiled"

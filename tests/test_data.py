@@ -1322,3 +1322,28 @@ def test_writing_to_an_unshuffled_batch_does_not_change_the_data():
     with pytest.raises(ValueError, match="read-only"):
         batch += 1
     assert not x.any() and batch.data.base is not None
+
+
+def test_prefetch_refuses_what_it_cannot_stand_in_for():
+    class Rebinds:
+        def __init__(self):
+            self.generator = np.random.default_rng(0)
+
+        def __call__(self, x):
+            self.generator = np.random.default_rng(1)
+            return x
+
+    class Keyed:
+        def __init_subclass__(cls, *, key):
+            pass
+
+    class Unkeyed(Keyed, key=1):
+        def __init__(self):
+            self.generator = np.random.default_rng(0)
+
+        def __call__(self, x):
+            return x
+    for transform, told in ((Rebinds(), "Rebinds must keep the generator"),
+                            (Unkeyed(), r"cannot stand in for .*Unkeyed")):
+        with pytest.raises(ValueError, match=told):
+            next(iter(data.DataLoader(np.zeros((8, 2), np.float32), 2, transform=transform, prefetch=1)))

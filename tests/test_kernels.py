@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from test_threads import taking
 
-from minigrad import Parameter, Tensor, kernels, optim
+import minigrad as mg
+from minigrad import Parameter, Tensor, functional, kernels, optim
 from minigrad.kernels import compiled
 from minigrad.optim.optimizer import WORTH, Optimizer
 
@@ -540,3 +541,117 @@ def test_a_number_that_may_change_is_not_frozen(monkeypatch):
     monkeypatch.setattr(compiled, "refused", {})
     found = kernels.elementwise(with_a_global, ("w", "g"), ("w",), np.dtype("float32"))
     assert found is with_a_global and "RATE may change" in next(iter(compiled.refused.values()))
+
+
+# ---- what a review found ----
+def images_of(*shape, dtype=np.float32):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+@numba
+@pytest.mark.parametrize("sides", [5, 40])
+def test_normalization_under_vmap(sides):
+    x = Tensor(images_of(3, 6, 4, sides, sides))
+    for norm in (lambda x: functional.batch_norm(x, training=True), lambda x: functional.group_norm(x, 2),
+                 lambda x: functional.group_norm(x, 1), functional.instance_norm,
+                 lambda x: functional.layer_norm(x, (sides, sides))):
+        for f in (norm, lambda x, norm=norm: mg.grad(lambda x: (norm(x) * np.cos(x)).sum())(x)):
+            one_by_one = np.stack([f(x[i]).data for i in range(3)])
+            np.testing.assert_allclose(mg.vmap(f)(x).data, one_by_one, rtol=1e-4, atol=1e-4)
+
+
+@numba
+def test_one_group_of_many_values():
+    x = images_of(32, 4, 32, 32)
+    ours, flat = functional.group_norm(Tensor(x), 1).data, x.reshape(32, -1).astype(np.float64)
+    expected = (flat - flat.mean(1, keepdims=True)) / np.sqrt(flat.var(1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(ours.reshape(32, -1), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 11, 13])
+def test_a_bias_that_does_not_fit(n):
+    with pytest.raises(ValueError, match="one number for each of the 12 outputs"):
+        functional.conv2d(Tensor(images_of(32, 8, 16, 16)), Tensor(images_of(12, 8, 3, 3)), Tensor(images_of(n)))
+
+
+def test_a_kernel_of_nothing():
+    with pytest.raises(ValueError, match="a kernel of at least 1"):
+        functional.conv2d(Tensor(images_of(32, 8, 16, 16)), Tensor(images_of(12, 8, 0, 3)))
+
+
+@numba
+def test_arrays_that_do_not_fit_are_refused_not_read_beyond_their_end():
+    how = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    x, w, g = images_of(32, 8, 16, 16), images_of(12, 8, 3, 3), images_of(32, 12, 14, 14)
+    with kernels.using("compiled"):
+        for call in (lambda: mg.primitives.conv(x, images_of(12, 16, 3, 3), **how),
+                     lambda: mg.primitives.conv_input_grad(images_of(32, 16, 14, 14), w, shape=x.shape, **how),
+                     lambda: mg.primitives.conv_weight_grad(x, images_of(32, 12, 15, 15), shape=w.shape, **how),
+                     lambda: mg.primitives.conv_weight_grad(x, g[:16], shape=w.shape, **how)):
+            with pytest.raises(ValueError, match=r"\w"):
+                call()
+
+
+@numba
+def test_sums_over_a_million_values_stay_exact():
+    loops = kernels.images.loops()
+    rows = np.stack([np.full(1_000_001, 0.1, np.float32), (1e6 + 10 * images_of(1_000_001)).astype(np.float32)])
+    exact, total, mean, var = rows.astype(np.float64), *np.empty((3, 2), np.float32)
+    loops.sums(rows, total)
+    loops.moments(rows, mean, var)
+    np.testing.assert_allclose(total, exact.sum(1), 1e-6)
+    np.testing.assert_allclose(mean, exact.mean(1), 1e-6)
+    np.testing.assert_allclose(var[1], exact[1].var(), 1e-5)
+    g, d = images_of(2, 1_000_001), np.empty_like(rows)
+    loops.normalize_input_grad(1e-5, g, rows, np.ones(2, np.float32), d)
+    h = (exact[1] - exact[1].mean()) / np.sqrt(exact[1].var() + 1e-5)
+    expected = (g[1] - g[1].mean(dtype=np.float64) - h * (g[1] * h).mean()) / np.sqrt(exact[1].var() + 1e-5)
+    np.testing.assert_allclose(d[1], expected, atol=1e-5)
+
+
+@numba
+def test_large_weights_gradients_are_shared_and_do_not_depend_on_the_number_of_threads():
+    x, g = images_of(32, 256, 6, 6), images_of(32, 128, 4, 4)
+    found = []
+    for n in (1, 2, 3):
+        with taking(n), kernels.using("compiled"):
+            found.append(kernels.conv_weight_grad(x, g, (128, 256, 3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1))
+    with kernels.using("reference"):
+        expected = kernels.conv_weight_grad(x, g, (128, 256, 3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    np.testing.assert_allclose(found[0], expected, atol=1e-3)
+    assert all((f == found[0]).all() for f in found)
+
+
+def test_the_gradient_of_max_pooling_never_goes_into_the_padding():
+    x = np.array([-np.inf, np.nan, 0, 1], np.float32).reshape(1, 1, 4, 1)
+    how = (2, 1), (2, 1), ((1, 1), (0, 0)), (1, 1)
+    for kind in ("reference", "compiled") if importlib.util.find_spec("numba") else ("reference",):
+        with kernels.using(kind):
+            y = kernels.max_pool(x, *how)
+            assert kernels.pool_put(np.ones_like(y), x, y, *how).ravel().tolist() == [1, 1, 0, 1]
+
+
+@numba
+def test_with_numba_switched_off_numpy_does_it():
+    code = """if True:
+        import numpy as np
+        from minigrad import functional as F, Tensor, kernels
+        y = F.conv2d(Tensor(np.ones((32, 4, 20, 20), np.float32)), Tensor(np.ones((4, 4, 3, 3), np.float32)))
+        assert (y.data == 36).all() and "NUMBA_DISABLE_JIT" in str(kernels.compiled.refused), kernels.compiled.refused
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path),
+                               "MINIGRAD_KERNELS": "compiled"})
+    assert done.returncode == 0, done.stderr
+
+
+@numba
+def test_work_shared_in_passing_does_not_keep_blas_at_rest():
+    from minigrad.kernels import threads
+    with taking(2):
+        threads.each(str, range(4))
+        kernels.settle(new_pass=True)
+        assert threads.awake(), "work was shared before this pass"
+        threads.share(str, 4, threads.SHARED, in_passing=True)
+        kernels.settle(new_pass=True)
+        assert not threads.awake() and not threads._pool.wanted

@@ -253,8 +253,13 @@ class _Chance:
         if new is thing:
             raise ValueError("DataLoader: with prefetch, what has a generator must be an object that copy.copy copies, "
                              f"unlike {thing!r}")
-        constants = {name: property(lambda self, value=value: value) for name, value in instead.items()}
-        object.__setattr__(new, "__class__", type(kind.__name__, (kind,), {"__slots__": (), **constants}))
+        def keep(self, value):
+            raise ValueError(f"DataLoader: with prefetch, {kind.__name__} must keep the generator that it has")
+        constants = {name: property(lambda self, value=value: value, keep) for name, value in instead.items()}
+        try:
+            object.__setattr__(new, "__class__", type(kind.__name__, (kind,), {"__slots__": (), **constants}))
+        except TypeError as error:
+            raise ValueError(f"DataLoader: prefetch cannot stand in for {thing!r}: {error}") from error
         if hasattr(thing, "__dict__"):
             object.__setattr__(new, "__dict__", thing.__dict__)
         return new

@@ -78,6 +78,9 @@ def _conv(name, n, input, weight, bias, stride, padding, dilation, groups):
     if input.shape[1] != weight.shape[1] * groups:
         raise ValueError(f"{name}: input has {input.shape[1]} channels, weight {weight.shape} expects "
                          f"{weight.shape[1] * groups}; is the batch {IMAGES[n]}?")
+    if min(weight.shape[2:]) < 1 or (bias is not None and bias.shape != weight.shape[:1]):
+        raise ValueError(f"{name}: weight {weight.shape} wants a kernel of at least 1, and bias {np.shape(bias)} one "
+                         f"number for each of the {weight.shape[0]} outputs")
     if weight.shape[0] % groups:
         raise ValueError(f"{name}: {weight.shape[0]} output channels do not divide into {groups} groups")
     stride, dilation = _positive(stride, "stride", n), _positive(dilation, "dilation", n)

@@ -37,8 +37,9 @@ def _standardize(x, w, b, axes, eps):
 def _standardized(x, axes, eps, weight, bias, shape):
     if x.dtype.kind == "c":  # its rules are for real numbers
         return _scale_shift(_standard(x, axes, eps)[0], weight, bias, shape)
-    one, zero = (np.full((1,) * x.ndim, v, x.dtype) for v in (1, 0))
-    weight, bias = (v if p is None else p.reshape(*shape) for p, v in ((weight, one), (bias, zero)))
+    axes = tuple(a - x.ndim if a >= 0 else a for a in axes)  # counted from the end: vmap puts its axis in front
+    full = tuple(x.shape[i] if n == -1 else n for i, n in enumerate(shape)) or (1,) * x.ndim
+    weight, bias = (np.full(full, v, x.dtype) if p is None else p.reshape(*shape) for p, v in ((weight, 1), (bias, 0)))
     return _standardize(x, weight, bias, axes=axes, eps=eps)
 
 
@@ -111,7 +112,7 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
         raise ValueError(f"group_norm: input {x.shape} must be (N, C, ...) with C channels that divide into "
                          f"{num_groups} groups")
     groups = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y = _standardized(groups, 2, eps, None, None, ()).reshape(*x.shape)
+    y = _standardized(groups, (2,), eps, None, None, ()).reshape(*x.shape)
     return _scale_shift(y, weight, bias, (1, -1, *(1,) * (x.ndim - 2)))
 
 

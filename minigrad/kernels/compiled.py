@@ -2,7 +2,8 @@
 
 There is no second version of a formula, only a rewriting of its text. What treats each element by itself means the same
 on numbers as on arrays, once ``m[...] = x`` says ``m = x``, and plain numbers are cast to the arrays' dtype where they
-meet one, as NumPy does (NEP 50). The loop passes over memory once, not once an operation, and rounds like NumPy.
+meet one, as NumPy does (NEP 50). The loop passes over memory once, not once an operation. It rounds + - * / and sqrt
+like NumPy, powers, exponentials and the like within a few units in the last place, and knows nothing of np.errstate.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _shared(loop, given):
 
     def some(part):
         loop(*(a[slice(*part)] if isinstance(a, np.ndarray) and a.shape == (n,) else a for a in given))
-    threads.share(some, n, n)
+    threads.share(some, n, n, in_passing=True)
 
 
 @cache
@@ -248,7 +249,14 @@ class _Element(ast.NodeTransformer):
         node.right = self.visit(node.right) if right else node.right if exact or not left else self.cast(node.right)
         return node
 
+    def visit_BoolOp(self, node):
+        if self.varies(node):
+            raise Untranslatable(f"{ast.unparse(node)} asks an array for one truth")
+        return node
+
     def visit_Compare(self, node):
+        if len(node.ops) > 1 and self.varies(node):
+            raise Untranslatable(f"{ast.unparse(node)} asks an array for one truth")
         sides = [node.left, *node.comparators]
         if any(map(self.varies, sides)):
             node.left, *node.comparators = [self.visit(s) if self.varies(s) else self.cast(s) for s in sides]

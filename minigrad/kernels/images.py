@@ -18,6 +18,8 @@ WORTH = 20_000  # elements; for fewer, loading Numba is not worth it
 def loops():
     """The compiled twins; None where Numba cannot be imported, and `compiled.refused` says why."""
     try:
+        if importlib.import_module("numba").config.DISABLE_JIT:
+            raise ImportError("NUMBA_DISABLE_JIT is set")
         return importlib.import_module(".loops", __package__)
     except ImportError as why:
         compiled.refused["minigrad.kernels.loops"] = str(why)
@@ -39,20 +41,26 @@ def _twin(run):
 
 
 # ---- convolution: a part of the places a task ----
-SUMS = 8  # parts of a weight gradient, that the rounding does not depend on the number of threads
+SUMS = 8  # parts of a weight gradient, fewer if it is large: rounding does not depend on the number of threads
 
 
-def _tiled(loops, images, *rows):
-    """Whether the tiles fit."""
-    return images >= loops.NARROWEST and min(rows) >= loops.ROWS
+def _tiled(loops, x, w, g, padding, groups, *how):
+    """Whether the tiles fit, of shapes: at least one for the smallest tile, and each as it should be.
+
+    Where they do not fit each other `reference` raises; the loops would read beyond the end.
+    """
+    return (x[0] == g[0] >= loops.NARROWEST and x[1] == w[1] * groups and w[0] == g[1] and w[0] % groups == 0
+            and min(w) >= 1 and g[2:] == reference.output_size(x[2:], w[2:], how[0], padding, how[1]))
 
 
 @_twin
 def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
     """Cross-correlation."""
-    if not _tiled(loops, len(x), len(w) // groups):
+    size = reference.output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    if (not _tiled(loops, x.shape, w.shape, (len(x), len(w), *size), padding, groups, stride, dilation)
+            or len(w) // groups < loops.ROWS or (bias is not None and bias.shape != (len(w),))):
         return reference.conv(x, w, stride, padding, dilation, groups, bias)
-    y = np.empty((len(w), *reference.output_size(x.shape[2:], w.shape[2:], stride, padding, dilation), len(x)), x.dtype)
+    y = np.empty((len(w), *size, len(x)), x.dtype)
     x, bias = reference.pad(reference.batch_last(x), padding), np.zeros(len(w), x.dtype) if bias is None else bias
     bias = np.ascontiguousarray(bias)
 
@@ -66,7 +74,7 @@ def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
 @_twin
 def conv_input_grad(loops, g, w, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in x."""
-    if not _tiled(loops, len(g), w.shape[1]):
+    if not _tiled(loops, shape, w.shape, g.shape, padding, groups, stride, dilation) or w.shape[1] < loops.ROWS:
         return reference.conv_input_grad(g, w, shape, stride, padding, dilation, groups)
     x, g = np.empty((*shape[1:], len(g)), g.dtype), reference.batch_last(g)
 
@@ -80,7 +88,8 @@ def conv_input_grad(loops, g, w, shape, stride, padding, dilation, groups):
 @_twin
 def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in w."""
-    if not _tiled(loops, len(x), shape[0] // groups, math.prod(shape[1:])):
+    if (not _tiled(loops, x.shape, shape, g.shape, padding, groups, stride, dilation)
+            or min(shape[0] // groups, math.prod(shape[1:])) < loops.ROWS):
         return reference.conv_weight_grad(x, g, shape, stride, padding, dilation, groups)
     w = np.empty(shape, x.dtype)
     x, g = reference.pad(reference.batch_last(x), padding), reference.batch_last(g)
@@ -90,7 +99,9 @@ def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
         total = np.zeros((len(w[to]), w[0].size), x.dtype)
         loops.conv_weight_grad(x[of], g[to], total, shape[2:], stride, dilation, *part)
         return total
-    of_groups, most = _groups(x, w, groups), max(1, min(SUMS, (1 << 20) // max(1, w.size)))
+    most = max(1, min(SUMS, (1 << 20) // w.size))
+    of_groups = [(of, slice(to.start + a, to.start + b)) for of, to in _groups(x, w, groups)  # or parts of a group
+                 for a, b in _at_least(loops.ROWS, to.stop - to.start, SUMS // most)]
     parts = threads.parts(g.shape[1], -(-g.shape[1] // most))
     totals = threads.each(some, itertools.product(of_groups, parts))
     for i, (_, to) in enumerate(of_groups):
@@ -102,6 +113,12 @@ def _groups(x, w, groups):
     """Of each group the channels of x (C, ...) and of what comes out."""
     inputs, outputs = len(x) // groups, len(w) // groups
     return [(slice(i * inputs, (i + 1) * inputs), slice(i * outputs, (i + 1) * outputs)) for i in range(groups)]
+
+
+def _at_least(least, n, count):
+    """[0, n) as at most ``count`` parts of at least ``least``."""
+    count = max(1, min(count, n // least))
+    return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 def _parts(images):

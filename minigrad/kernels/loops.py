@@ -1,4 +1,4 @@
-"""Twins of functions of `reference` for images, as loops that Numba compiles: one pass where NumPy needs one a tap.
+"""Pooling and normalization as loops that Numba compiles, twins of NumPy's: one pass where NumPy needs one a tap.
 
 Arrays are (C, H, W, N), C-contiguous. Python's lock is not held, so that threads can share the work. Every sum of
 pooling is in the order of the twin's, so both agree to the bit, but for pool_put where windows overlap. Imported on
@@ -10,140 +10,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from . import tiles
+from .tiles import NARROWEST, ROWS, conv, conv_input_grad, conv_weight_grad
+
+__all__ = ["NARROWEST", "ROWS", "conv", "conv_input_grad", "conv_weight_grad", "max_pool", "moments", "normalize",
+           "normalize_input_grad", "normalize_weight_grad", "pool_put", "sums", "window_spread", "window_sum"]
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-# ---- convolution, a tile of ROWS outputs at one place in WIDEST images at a time (see tiles.py) ----
-_widest, _half, _narrowest = tiles.products(tiles.WIDEST), tiles.products(32), tiles.products(tiles.NARROWEST)
-ROWS, WIDEST, NARROWEST, LONGEST = tiles.ROWS, tiles.WIDEST, tiles.NARROWEST, 2048
-
-
-@compiled
-def _place(y, at, stride, images, start, x, x_at, w, w_at, count):
-    """A tile after the other, of the images at one place; the last may meet the one before."""
-    n = 0
-    while n < images:
-        if images - n >= WIDEST:
-            _widest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
-            n += WIDEST
-        elif images - n >= 32 and WIDEST > 32:
-            _half(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
-            n += 32
-        else:
-            n = min(n, images - NARROWEST)
-            _narrowest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
-            n += NARROWEST
-
-
-@compiled
-def _taps(channels, height, width, images, kernel, dilation):
-    """Where the values of a window stand in x (C, H, W, N), from its first."""
-    at = np.empty(channels * kernel[0] * kernel[1], np.int64)
-    k = 0
-    for c in range(channels):
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                at[k] = ((c * height + i * dilation[0]) * width + j * dilation[1]) * images
-                k += 1
-    return at
-
-
-@compiled
-def conv(x, w, bias, y, kernel, stride, dilation, p0, p1):
-    """y (O, H', W', N) at the windows [p0, p1) becomes w (O, C * kH * kW) times their values, plus bias (O)."""
-    (outputs, rows), (channels, height, width, images) = w.shape, x.shape
-    across, windows = y.shape[2], y.shape[1] * y.shape[2]
-    x_at, w_at = _taps(channels, height, width, images, kernel, dilation), np.arange(rows) * ROWS
-    x, y, blocks = x.reshape(-1), y.reshape(-1), -(-outputs // ROWS)
-    packed = np.empty((blocks, rows * ROWS), w.dtype)
-    for b in range(blocks):
-        o = min(b * ROWS, outputs - ROWS)
-        for k in range(rows):
-            for r in range(ROWS):
-                packed[b, k * ROWS + r] = w[o + r, k]
-    for p in range(p0, p1):
-        i, j = divmod(p, across)
-        window = x[(i * stride[0] * width + j * stride[1]) * images:]
-        for b in range(blocks):
-            o = min(b * ROWS, outputs - ROWS)
-            at = (o * windows + p) * images
-            _place(y, at, windows * images, images, bias[o:], window, x_at, packed[b], w_at, rows)
-
-
-@compiled
-def conv_input_grad(g, w, x, stride, padding, dilation, p0, p1):
-    """x (C, H, W, N) at its places [p0, p1) becomes the sum of w (O, C, kH, kW) times g (O, H', W', N) over windows."""
-    (outputs, channels, down, across), (_, height, width, images) = w.shape, x.shape
-    rows, columns, places, blocks = g.shape[1], g.shape[2], height * width, -(-channels // ROWS)
-    taps = down * across * outputs
-    packed = np.empty((blocks, taps * ROWS), w.dtype)
-    for b in range(blocks):
-        c, k = min(b * ROWS, channels - ROWS), 0
-        for i in range(down):
-            for j in range(across):
-                for o in range(outputs):
-                    for r in range(ROWS):
-                        packed[b, k] = w[o, c + r, i, j]
-                        k += 1
-    g_at, w_at, zeros = np.empty(taps, np.int64), np.empty(taps, np.int64), np.zeros(ROWS, w.dtype)
-    g, x = g.reshape(-1), x.reshape(-1)
-    for p in range(p0, p1):
-        y, z = divmod(p, width)
-        count = 0
-        for i in range(down):
-            r, rest = divmod(y + padding[0] - i * dilation[0], stride[0])
-            if rest or not 0 <= r < rows:
-                continue
-            for j in range(across):
-                s, rest = divmod(z + padding[1] - j * dilation[1], stride[1])
-                if rest or not 0 <= s < columns:
-                    continue
-                for o in range(outputs):
-                    g_at[count] = ((o * rows + r) * columns + s) * images
-                    w_at[count] = ((i * across + j) * outputs + o) * ROWS
-                    count += 1
-        for b in range(blocks):
-            c = min(b * ROWS, channels - ROWS)
-            at = (c * places + p) * images
-            if count:
-                _place(x, at, places * images, images, zeros, g, g_at, packed[b], w_at, count)
-            else:
-                for r in range(ROWS):
-                    x[at + r * places * images:at + r * places * images + images] = 0
-
-
-@compiled
-def conv_weight_grad(x, g, total, kernel, stride, dilation, r0, r1):
-    """The products of g (O, H', W', N) with the values of its windows in rows [r0, r1), for each of x, are added to
-    total (O, C * kH * kW)."""
-    (outputs, rows), (channels, height, width, images) = total.shape, x.shape
-    across, windows = g.shape[2], g.shape[1] * g.shape[2]
-    x_at, part = _taps(channels, height, width, images, kernel, dilation), np.empty(ROWS**2, g.dtype)
-    x, g = x.reshape(-1), g.reshape(-1)
-    pieces, length = (1, across * images) if stride[1] == 1 else (across, images)  # runs that lie together in both
-    for r in range(r0, r1):
-        for s in range(pieces):
-            for n in range(0, length, LONGEST):
-                long = min(LONGEST, length - n)
-                row = x[(r * stride[0] * width + s * stride[1]) * images + n:]
-                up = g[(r * across + s) * images + n:]
-                for b in range(0, outputs, ROWS):
-                    o = min(b, outputs - ROWS)
-                    for k in range(0, rows, ROWS):
-                        q = min(k, rows - ROWS)
-                        part[:] = 0
-                        at = up[o * windows * images:]
-                        if long >= NARROWEST:
-                            tiles.dots(part, at, windows * images, row, x_at[q:], long // NARROWEST)
-                        for m in range(long - long % NARROWEST, long):
-                            for i in range(ROWS):
-                                for j in range(ROWS):
-                                    part[i * ROWS + j] += at[i * windows * images + m] * row[x_at[q + j] + m]
-                        for i in range(b - o, ROWS):
-                            for j in range(k - q, ROWS):
-                                total[o + i, q + j] += part[i * ROWS + j]
 
 
 # ---- pooling ----
@@ -229,53 +101,65 @@ def window_spread(g, x, kernel, stride, padding, dilation):
                                     to[n] += of[n]
 
 
-# ---- sums over a channel: in many lanes, as NumPy's pairwise sums about as exact, and vectorized ----
-LANES = 128
+# ---- sums over a channel: in LANES, for speed, that are emptied into a float64 before they have grown inexact ----
+LANES, TIMES = 128, 64
 
 
 @compiled
-def _total(lanes):
+def _empty(lanes):
     total = 0.0
-    for v in lanes:
-        total += v
+    for n in range(len(lanes)):
+        total += lanes[n]
+        lanes[n] = 0
     return total
 
 
 @compiled
 def _mean(row):
-    lanes, whole = np.zeros(LANES, row.dtype), len(row) - len(row) % LANES
-    for i in range(0, whole, LANES):
-        part = row[i:i + LANES]
-        for n in range(LANES):
-            lanes[n] += part[n]
-    for n in range(len(row) - whole):
-        lanes[n] += row[whole + n]
-    return row.dtype.type(_total(lanes) / len(row))
+    """float64."""
+    lanes, total, whole = np.zeros(LANES, row.dtype), 0.0, len(row) - len(row) % LANES
+    for start in range(0, whole, LANES * TIMES):
+        for i in range(start, min(whole, start + LANES * TIMES), LANES):
+            part = row[i:i + LANES]
+            for n in range(LANES):
+                lanes[n] += part[n]
+        total += _empty(lanes)
+    for n in range(whole, len(row)):
+        total += row[n]
+    return total / len(row)
+
+
+@compiled
+def _along(up, row, middle):
+    """The mean of up * (row - middle), float64; middle: of row's dtype."""
+    lanes, total, whole = np.zeros(LANES, row.dtype), 0.0, len(row) - len(row) % LANES
+    for start in range(0, whole, LANES * TIMES):
+        for i in range(start, min(whole, start + LANES * TIMES), LANES):
+            left, right = up[i:i + LANES], row[i:i + LANES]
+            for n in range(LANES):
+                lanes[n] += left[n] * (right[n] - middle)
+        total += _empty(lanes)
+    for n in range(whole, len(row)):
+        total += up[n] * (row[n] - middle)
+    return total / len(row)
 
 
 @compiled
 def _moments(row):
-    mean, lanes, whole = _mean(row), np.zeros(LANES, row.dtype), len(row) - len(row) % LANES
-    for i in range(0, whole, LANES):
-        part = row[i:i + LANES]
-        for n in range(LANES):
-            lanes[n] += (part[n] - mean) * (part[n] - mean)
-    for n in range(len(row) - whole):
-        lanes[n] += (row[whole + n] - mean) * (row[whole + n] - mean)
-    return mean, row.dtype.type(_total(lanes) / len(row))
-
-
-@compiled
-def _dot(up, row, mean):
-    """The mean of up * (row - mean)."""
-    lanes, whole = np.zeros(LANES, row.dtype), len(row) - len(row) % LANES
-    for i in range(0, whole, LANES):
-        left, right = up[i:i + LANES], row[i:i + LANES]
-        for n in range(LANES):
-            lanes[n] += left[n] * (right[n] - mean)
-    for n in range(len(row) - whole):
-        lanes[n] += up[whole + n] * (row[whole + n] - mean)
-    return row.dtype.type(_total(lanes) / len(row))
+    """The mean in row's dtype, what it lacks, and the variance, both float64."""
+    mean = _mean(row)
+    middle = row.dtype.type(mean)
+    lanes, total, whole = np.zeros(LANES, row.dtype), 0.0, len(row) - len(row) % LANES
+    for start in range(0, whole, LANES * TIMES):
+        for i in range(start, min(whole, start + LANES * TIMES), LANES):
+            part = row[i:i + LANES]
+            for n in range(LANES):
+                lanes[n] += (part[n] - middle) * (part[n] - middle)
+        total += _empty(lanes)
+    for n in range(whole, len(row)):
+        total += (row[n] - middle) * (row[n] - middle)
+    rest = mean - middle
+    return middle, rest, total / len(row) - rest * rest
 
 
 @compiled
@@ -289,7 +173,7 @@ def sums(rows, total):
 def moments(rows, mean, var):
     """Of each row."""
     for c in range(len(rows)):
-        mean[c], var[c] = _moments(rows[c])
+        mean[c], _, var[c] = _moments(rows[c])
 
 
 @compiled
@@ -297,10 +181,11 @@ def normalize(eps, rows, w, b, y):
     """y becomes (row - mean) / sqrt(var + eps) * w + b."""
     for c in range(len(rows)):
         row, to = rows[c], y[c]
-        mean, var = _moments(row)
-        scale, shift = w[c] / np.sqrt(var + eps), b[c]
+        middle, rest, var = _moments(row)
+        by = w[c] / np.sqrt(var + eps)
+        scale, shift = row.dtype.type(by), row.dtype.type(b[c] - rest * by)
         for n in range(len(row)):
-            to[n] = (row[n] - mean) * scale + shift
+            to[n] = (row[n] - middle) * scale + shift
 
 
 @compiled
@@ -308,16 +193,19 @@ def normalize_input_grad(eps, g, rows, w, d):
     """d becomes w / s * (g - mean(g) - h * mean(g * h)), of h = (row - mean) / s and s = sqrt(var + eps)."""
     for c in range(len(rows)):
         up, row, to = g[c], rows[c], d[c]
-        mean, var = _moments(row)
-        middle, along = _mean(up), _dot(up, row, mean) / (var + eps)
-        scale = w[c] / np.sqrt(var + eps)
+        middle, rest, var = _moments(row)
+        mean = _mean(up)
+        along = (_along(up, row, middle) - rest * mean) / (var + eps)
+        scale, less, slope = (row.dtype.type(w[c] / np.sqrt(var + eps)), row.dtype.type(mean - rest * along),
+                              row.dtype.type(along))
         for n in range(len(row)):
-            to[n] = (up[n] - middle - (row[n] - mean) * along) * scale
+            to[n] = (up[n] - less - (row[n] - middle) * slope) * scale
 
 
 @compiled
 def normalize_weight_grad(eps, g, rows, total):
     """total becomes the sum of g * h."""
     for c in range(len(rows)):
-        mean, var = _moments(rows[c])
-        total[c] = _dot(g[c], rows[c], mean) / np.sqrt(var + eps) * rows.shape[1]
+        middle, rest, var = _moments(rows[c])
+        along = _along(g[c], rows[c], middle) - rest * _mean(g[c])
+        total[c] = along / np.sqrt(var + eps) * rows.shape[1]

@@ -17,7 +17,7 @@ WORTH = 16_384  # elements
 def _rows(x, axes):
     """(C, values) of a large x (N, C, ...) that is reduced over all but its channels; else None."""
     if (compiled.chosen() != "compiled" or type(x) is not np.ndarray or x.size < WORTH or x.ndim < 3
-            or tuple(np.mod(axes, x.ndim)) != (0, *range(2, x.ndim)) or x.dtype not in (np.float32, np.float64)
+            or x.dtype not in (np.float32, np.float64) or tuple(np.mod(axes, x.ndim)) != (0, *range(2, x.ndim))
             or images.loops() is None):
         return None
     return reference.batch_last(x).reshape(x.shape[1], -1)
@@ -55,7 +55,7 @@ def normalize(x, w, b, axes, eps):
         y /= np.sqrt(np.square(y).mean(axis=axes, keepdims=True) + eps)
         return y * w + b
     y = np.empty((*x.shape[1:], len(x)), x.dtype)
-    loop = functools.partial(images.loops().normalize, x.dtype.type(eps))
+    loop = functools.partial(images.loops().normalize, float(eps))
     _by_channels(loop, x.size, rows, w.reshape(-1), b.reshape(-1), y.reshape(rows.shape))
     return reference.batch_first(y)
 
@@ -66,7 +66,7 @@ def input_grad(g, y, x, w, b, axes, eps):
         return None
     of = _rows(g, axes)
     d = np.empty((*x.shape[1:], len(x)), x.dtype)
-    loop = functools.partial(images.loops().normalize_input_grad, x.dtype.type(eps))
+    loop = functools.partial(images.loops().normalize_input_grad, float(eps))
     _by_channels(loop, x.size, of, rows, w.reshape(-1), d.reshape(rows.shape))
     return reference.batch_first(d)
 
@@ -77,7 +77,7 @@ def weight_grad(g, y, x, w, b, axes, eps):
         return None
     of = _rows(g, axes)
     total = np.empty(len(rows), x.dtype)
-    _by_channels(functools.partial(images.loops().normalize_weight_grad, x.dtype.type(eps)), x.size, of, rows, total)
+    _by_channels(functools.partial(images.loops().normalize_weight_grad, float(eps)), x.size, of, rows, total)
     return total.reshape(w.shape)
 
 

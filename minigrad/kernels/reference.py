@@ -166,13 +166,15 @@ def max_pool(x, kernel, stride, padding, dilation):
 def maxima(x, y, kernel, stride, padding, dilation):
     """For each tap: its slices, and where it holds the window's maximum y, of equal ones the first only."""
     nan = y.dtype.kind == "f" and np.isnan(y.min(initial=0))
-    x = pad_images(x, padding, np.nan if y.dtype.kind == "f" and not nan else lowest(y.dtype))  # padding equals no y
+    real = pad_images(np.ones((1, 1, *x.shape[2:]), bool), padding, False)
+    x = pad_images(x, padding, np.nan if y.dtype.kind == "f" and not nan else lowest(y.dtype))
     free = np.ones_like(y, bool)
     for _, at in taps(kernel, whole(y.shape[2:]), stride, dilation):
         part = x[(..., *at)]
         hit = part == y
         if nan:
             hit |= part != part
+            hit &= real[(..., *at)]
         hit &= free
         free ^= hit
         yield at, hit

@@ -36,12 +36,12 @@ def shared(ufunc: np.ufunc) -> Callable:
             return ufunc(x, *others)
         y, axis = np.empty_like(x), max(range(x.ndim), key=lambda i: x.strides[i])
         of, to = x.swapaxes(0, axis), y.swapaxes(0, axis)
-        threads.share(lambda part: ufunc(of[slice(*part)], *others, out=to[slice(*part)]), len(to), x.size)
+        threads.share(lambda part: ufunc(of[slice(*part)], *others, out=to[slice(*part)]), len(to), x.size, True)
         return y
     return call
 
 
-def rules(op):
+def rules_of(op):
     """``op.rules`` as they are to be called on large arrays."""
     if compiled.chosen() != "compiled" or type(op.rules) is not tuple:
         return op.rules
@@ -86,7 +86,7 @@ class _Rule:
             part = slice(*part)
             loop(flat_d[part], *(flat[k][part] if k in flat else n for k, n in zip(self.names, numbers)))
         try:
-            threads.share(run, g.size, g.size if shared else 0)
+            threads.share(run, g.size, g.size if shared else 0, in_passing=True)
         except compiled.numba_error() as why:  # while it compiles
             compiled.refused[compiled.name(self.rule)] = str(why)
             self.loops[tuple(arrays), g.dtype] = None

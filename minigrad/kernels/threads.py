@@ -1,8 +1,8 @@
 """A few threads of our own, for work that NumPy, BLAS and Numba do without holding Python's lock.
 
 BLAS' own threads rest meanwhile, and until ours have had nothing to do for a while: they wait for their next product
-by spinning, which takes a core from ours (the MNIST CNN's step took 19 ms beside them, 12 without). What is one task
-does not depend on how many threads there are, so neither does a result, to the bit.
+by spinning, which takes a core from ours (the MNIST CNN's step took 19 ms beside them, 12 without). No sum is divided
+among threads by their number, so no result depends on it, to the bit.
 """
 
 from __future__ import annotations
@@ -15,24 +15,30 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 
-PAUSE = 0.1  # seconds
+PAUSE = 1.0  # seconds without shared work, until BLAS gets its threads back
 SHARED = 200_000  # elements; for fewer, waking another thread is not worth it
+LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _wanted: int | None = None
 _pool: _Pool | None = None
 _making = threading.Lock()
 
 
 def get_num_threads() -> int:
-    """How many threads share large work: `set_num_threads`' number, else $MINIGRAD_NUM_THREADS, else as many as BLAS
-    takes (the cores, or what OMP_NUM_THREADS or OPENBLAS_NUM_THREADS say)."""
+    """How many threads share large work: `set_num_threads`' number, else $MINIGRAD_NUM_THREADS, else the cores, or
+    fewer if OMP_NUM_THREADS, OPENBLAS_NUM_THREADS or MKL_NUM_THREADS says so."""
     return _wanted or _default()
 
 
 def set_num_threads(n: int) -> None:
-    """Let n threads share large work, and let BLAS take as many. ValueError if n is not at least 1."""
+    """Let n threads share large work, and let BLAS take as many. ValueError if n is not at least 1.
+
+    What else limits BLAS for a while, like threadpoolctl's `threadpool_limits`, may find its limit lifted within a
+    second after a convolution: use this instead.
+    """
     global _wanted, _pool
-    _wanted = _checked(n, "set_num_threads")
+    _wanted = n = _checked(n, "set_num_threads")
     if _pool is not None:
         _pool.close()
         _pool = None
@@ -42,9 +48,9 @@ def set_num_threads(n: int) -> None:
 
 
 def _checked(n, who):
-    if not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"{who}: the number of threads is an int of at least 1, not {n!r}")
-    return n
+    return int(n)
 
 
 @functools.cache
@@ -52,27 +58,31 @@ def _default():
     if given := os.environ.get("MINIGRAD_NUM_THREADS"):
         return _checked(int(given) if given.isdecimal() else given, "MINIGRAD_NUM_THREADS")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([cores, *(library.get_num_threads() for library in found_blas())])
+    return min([cores, *(int(n) for name in LIMITS if (n := os.environ.get(name, "")).isdecimal() and int(n))])
 
 
 @functools.cache
 def found_blas():
     """The BLAS libraries that let themselves be limited: OpenBLAS, MKL, BLIS."""
-    from threadpoolctl import ThreadpoolController
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:  # then nobody can
+        return []
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def each(run: Callable, tasks: Iterable) -> list:
+def each(run: Callable, tasks: Iterable, in_passing: bool = False) -> list:
     """[run(task) for task in tasks], on all threads. Raises what the first task that failed raised.
 
-    Where there is only one task, or one thread, BLAS keeps its own threads.
+    Where there is only one task, or one thread, BLAS keeps its own threads. in_passing: work that is shared only
+    because others keep BLAS' threads at rest, and does not itself.
     """
     tasks = list(tasks)
     pool = _ready() if len(tasks) > 1 else None
     if pool is None or not pool.free.acquire(blocking=False):  # taken: by another thread, or by a task that calls this
         return [run(task) for task in tasks]
     try:
-        return [run(task) for task in tasks] if pool.closed else pool.each(run, tasks)
+        return pool.each(run, tasks, in_passing)
     finally:
         pool.free.release()
 
@@ -101,9 +111,9 @@ def _nothing():
     pass
 
 
-def share(run: Callable, n: int, size: int) -> None:
+def share(run: Callable, n: int, size: int, in_passing: bool = False) -> None:
     """run((start, stop)) on all of [0, n), each thread a part if ``size`` elements are worth waking it."""
-    each(run, parts(n, -(-n // get_num_threads()) if size >= SHARED else n))
+    each(run, parts(n, -(-n // get_num_threads()) if size >= SHARED else n), in_passing)
 
 
 def awake() -> bool:
@@ -130,43 +140,50 @@ def _ready():
 
 class _Pool:
     def __init__(self, size):
-        self.size, self.free, self.jobs, self.closed = size, threading.Lock(), queue.SimpleQueue(), False
+        self.size, self.free, self.jobs = size, threading.Lock(), queue.SimpleQueue()
+        self.closed, self.closing = False, threading.Lock()
         self.wanted = self.used = False  # ever, and since the last backward pass began
         self.resting, self.last = False, 0.0
-        self.limited = [(library, library.get_num_threads()) for library in found_blas()
-                        if getattr(library, "threading_layer", "") != "openmp"]  # whose limits are a thread's own
+        self.limited = {library: library.get_num_threads() for library in found_blas()  # and their own numbers
+                        if getattr(library, "threading_layer", "") != "openmp"}  # whose limits are a thread's own
         for _ in range(size - 1):
             threading.Thread(target=self.serve, name="minigrad", daemon=True).start()
 
-    def each(self, run, tasks):
+    def each(self, run, tasks, in_passing):
         job, helpers = _Job(run, tasks), min(self.size, len(tasks)) - 1
-        self.wanted = self.used = True
-        self.rest_blas()
-        try:
+        with self.closing:
+            if self.closed:
+                helpers = 0
+            elif not in_passing:
+                self.wanted = self.used = True
+                self.rest_blas()
             for _ in range(helpers):
                 context = contextvars.copy_context()  # np.errstate
                 self.jobs.put(functools.partial(context.run, job.help))
+        try:
             job.work()
         finally:
             for _ in range(helpers):
                 job.done.get()
-            self.last = time.monotonic()
+            if not in_passing:
+                self.last = time.monotonic()
         if job.failed:
             raise min(job.failed, key=lambda at: at[0])[1]
         return job.results
 
     def rest_blas(self):
         if not self.resting:
-            self.limited = [(library, library.get_num_threads()) for library, _ in self.limited]
             self.resting = True
-            for library, _ in self.limited:
+            for library, n in self.limited.items():
+                self.limited[library] = max(n, library.get_num_threads())  # n, if somebody limits it just now
                 _limit(library, 1)
 
     def wake_blas(self):
         if self.resting:
             self.resting = False
-            for library, n in self.limited:
-                _limit(library, n)
+            for library, n in self.limited.items():
+                if library.get_num_threads() == 1:  # and nobody has changed that
+                    _limit(library, n)
 
     def serve(self):
         idle = False
@@ -186,9 +203,9 @@ class _Pool:
             job()
 
     def close(self):
-        with self.free:
+        with self.closing:
             self.closed = True
-            self.wake_blas()
+            self.resting = False
             for _ in range(self.size - 1):
                 self.jobs.put(None)
 

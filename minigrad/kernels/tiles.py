@@ -1,12 +1,15 @@
-"""The two innermost loops of convolution, as vector instructions: their sums stay in registers, which Numba's own
-vectorization does not manage (a third of the speed). Everything around them is in `loops`.
+"""Convolution. Its two innermost loops are vector instructions, that their sums stay in registers, which Numba's own
+vectorization does not manage (a third of the speed); everything around them is Numba's Python.
 
-Written in LLVM's own language, because Python has no word for a vector: `llvmlite` is what Numba is made of.
+They are written in LLVM's own language, because Python has no word for a vector: `llvmlite` is what Numba is made of.
+Arrays are (C, H, W, N), C-contiguous.
 """
 
 from __future__ import annotations
 
 import llvmlite.binding
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
@@ -14,7 +17,7 @@ from numba.core.typing import signature
 from numba.extending import intrinsic
 
 ROWS = 4  # of outputs, or of weights each way, at a time
-WIDEST = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16  # lanes whose sums fit into registers
+WIDEST = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16  # float32 whose sums fit into registers
 NARROWEST = 16
 I64, I32 = ir.IntType(64), ir.IntType(32)
 
@@ -116,3 +119,135 @@ def dots(typing, total, g, stride, x, x_at, count):
             builder.store(builder.fadd(builder.load(place), vectors.total(s)), place)
         return context.get_dummy_value()
     return signature(types.void, total, g, types.intp, x, x_at, types.intp), build
+
+
+# ---- convolution, a tile of ROWS outputs at one place in up to WIDEST images at a time ----
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")  # kept on disk until this file changes
+_widest, _half, _narrowest = products(WIDEST), products(32), products(NARROWEST)
+LONGEST = 2048  # numbers of a row of g that are multiplied at a time: four stay in the nearest cache
+
+
+@compiled
+def _place(y, at, stride, images, start, x, x_at, w, w_at, count):
+    """A tile after the other, of the images at one place; the last may meet the one before."""
+    n = 0
+    while n < images:
+        if images - n >= WIDEST and (WIDEST == NARROWEST or x.itemsize == 4):
+            _widest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += WIDEST
+        elif images - n >= 32 and WIDEST > 32:
+            _half(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += 32
+        else:
+            n = min(n, images - NARROWEST)
+            _narrowest(y[at + n:], stride, start, x[n:], x_at, w, w_at, count)
+            n += NARROWEST
+
+
+@compiled
+def _taps(channels, height, width, images, kernel, dilation):
+    """Where the values of a window stand in x (C, H, W, N), from its first."""
+    at = np.empty(channels * kernel[0] * kernel[1], np.int64)
+    k = 0
+    for c in range(channels):
+        for i in range(kernel[0]):
+            for j in range(kernel[1]):
+                at[k] = ((c * height + i * dilation[0]) * width + j * dilation[1]) * images
+                k += 1
+    return at
+
+
+@compiled
+def conv(x, w, bias, y, kernel, stride, dilation, p0, p1):
+    """y (O, H', W', N) at the windows [p0, p1) becomes w (O, C * kH * kW) times their values, plus bias (O)."""
+    (outputs, rows), (channels, height, width, images) = w.shape, x.shape
+    across, windows = y.shape[2], y.shape[1] * y.shape[2]
+    x_at, w_at = _taps(channels, height, width, images, kernel, dilation), np.arange(rows) * ROWS
+    x, y, blocks = x.reshape(-1), y.reshape(-1), -(-outputs // ROWS)
+    packed = np.empty((blocks, rows * ROWS), w.dtype)
+    for b in range(blocks):
+        o = min(b * ROWS, outputs - ROWS)
+        for k in range(rows):
+            for r in range(ROWS):
+                packed[b, k * ROWS + r] = w[o + r, k]
+    for p in range(p0, p1):
+        i, j = divmod(p, across)
+        window = x[(i * stride[0] * width + j * stride[1]) * images:]
+        for b in range(blocks):
+            o = min(b * ROWS, outputs - ROWS)
+            at = (o * windows + p) * images
+            _place(y, at, windows * images, images, bias[o:], window, x_at, packed[b], w_at, rows)
+
+
+@compiled
+def conv_input_grad(g, w, x, stride, padding, dilation, p0, p1):
+    """x (C, H, W, N) at its places [p0, p1) becomes the sum of w (O, C, kH, kW) times g (O, H', W', N) over windows."""
+    (outputs, channels, down, across), (_, height, width, images) = w.shape, x.shape
+    rows, columns, places, blocks = g.shape[1], g.shape[2], height * width, -(-channels // ROWS)
+    taps = down * across * outputs
+    packed = np.empty((blocks, taps * ROWS), w.dtype)
+    for b in range(blocks):
+        c, k = min(b * ROWS, channels - ROWS), 0
+        for i in range(down):
+            for j in range(across):
+                for o in range(outputs):
+                    for r in range(ROWS):
+                        packed[b, k] = w[o, c + r, i, j]
+                        k += 1
+    g_at, w_at, zeros = np.empty(taps, np.int64), np.empty(taps, np.int64), np.zeros(ROWS, w.dtype)
+    g, x = g.reshape(-1), x.reshape(-1)
+    for p in range(p0, p1):
+        y, z = divmod(p, width)
+        count = 0
+        for i in range(down):
+            r, rest = divmod(y + padding[0] - i * dilation[0], stride[0])
+            if rest or not 0 <= r < rows:
+                continue
+            for j in range(across):
+                s, rest = divmod(z + padding[1] - j * dilation[1], stride[1])
+                if rest or not 0 <= s < columns:
+                    continue
+                for o in range(outputs):
+                    g_at[count] = ((o * rows + r) * columns + s) * images
+                    w_at[count] = ((i * across + j) * outputs + o) * ROWS
+                    count += 1
+        for b in range(blocks):
+            c = min(b * ROWS, channels - ROWS)
+            at = (c * places + p) * images
+            if count:
+                _place(x, at, places * images, images, zeros, g, g_at, packed[b], w_at, count)
+            else:
+                for r in range(ROWS):
+                    x[at + r * places * images:at + r * places * images + images] = 0
+
+
+@compiled
+def conv_weight_grad(x, g, total, kernel, stride, dilation, r0, r1):
+    """The products of g (O, H', W', N) with the values of its windows in rows [r0, r1), for each of x, are added to
+    total (O, C * kH * kW)."""
+    (outputs, rows), (channels, height, width, images) = total.shape, x.shape
+    across, windows = g.shape[2], g.shape[1] * g.shape[2]
+    x_at, part = _taps(channels, height, width, images, kernel, dilation), np.empty(ROWS**2, g.dtype)
+    x, g = x.reshape(-1), g.reshape(-1)
+    pieces, length = (1, across * images) if stride[1] == 1 else (across, images)  # runs that lie together in both
+    for r in range(r0, r1):
+        for s in range(pieces):
+            for n in range(0, length, LONGEST):
+                long = min(LONGEST, length - n)
+                row = x[(r * stride[0] * width + s * stride[1]) * images + n:]
+                up = g[(r * across + s) * images + n:]
+                for b in range(0, outputs, ROWS):
+                    o = min(b, outputs - ROWS)
+                    for k in range(0, rows, ROWS):
+                        q = min(k, rows - ROWS)
+                        part[:] = 0
+                        at = up[o * windows * images:]
+                        if long >= NARROWEST:
+                            dots(part, at, windows * images, row, x_at[q:], long // NARROWEST)
+                        for m in range(long - long % NARROWEST, long):
+                            for i in range(ROWS):
+                                for j in range(ROWS):
+                                    part[i * ROWS + j] += at[i * windows * images + m] * row[x_at[q + j] + m]
+                        for i in range(b - o, ROWS):
+                            for j in range(k - q, ROWS):
+                                total[o + i, q + j] += part[i * ROWS + j]
