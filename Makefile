@@ -4,15 +4,29 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OUT ?= runs
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test test-kernels lint benchmark clean
 
 demo: $(VENV)/.demo
 	$(BIN)/minigrad train --model mlp --data auto --seed 0 --out $(OUT)/mlp
 	$(BIN)/minigrad train --model cnn --data auto --seed 0 --out $(OUT)/cnn
 
 # one BLAS thread a worker: several pools on the same cores wait for each other
+# a file a worker: what it compiles, and its fixtures, are made once
+PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+SMALL = $(addprefix tests/test_,nn_conv.py nn_pooling.py nn_normalization.py nn_activations.py primitives.py \
+	functional.py layers.py optim.py)
+WITH_KERNELS = $(sort $(wildcard tests/test_nn*.py tests/test_optim*.py) $(SMALL) \
+	$(addprefix tests/test_,images_ops.py models.py train.py parity.py))
+
 test: $(VENV)/.dev
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	MINIGRAD_KERNELS=compiled $(PYTEST)
+	$(MAKE) test-kernels
+
+# what calls kernels, and does not choose them itself, again: with NumPy's; and with the compiled ones from the first
+# element on, for its arrays are small
+test-kernels: $(VENV)/.dev
+	MINIGRAD_KERNELS=reference $(PYTEST) $(WITH_KERNELS)
+	MINIGRAD_KERNELS=compiled COMPILED_FROM=1 MINIGRAD_NUM_THREADS=2 $(PYTEST) $(SMALL)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -617,10 +617,10 @@ def test_nothing_keeps_a_graph_alive():
         gc.collect()
         gc.disable()
         try:
-            before = sum(isinstance(o, Node) for o in gc.get_objects())
+            before = sum(type(o) is Node for o in gc.get_objects())
             for _ in range(3):
                 run()
-            assert sum(isinstance(o, Node) for o in gc.get_objects()) <= before + 4  # gradients of the model's leaves
+            assert sum(type(o) is Node for o in gc.get_objects()) <= before + 4  # gradients of the model's leaves
         finally:
             gc.enable()
 

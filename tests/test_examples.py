@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--quick", "picture.png"]
-ARGUMENTS = {"03_mnist_mlp": ["digits", "2"], "04_mnist_cnn": ["digits", "2"], "08_dropout_vs_dropconnect": QUICK,
+ARGUMENTS = {"03_mnist_mlp": ["digits", "2"], "04_mnist_cnn": ["digits", "1"], "08_dropout_vs_dropconnect": QUICK,
              "09_resnet_stochastic_depth": QUICK, "10_char_rnn_sru_lstm_gru": QUICK, "11_ensemble": QUICK,
              "12_subword_language_model": QUICK}
 NEEDS = {"12_subword_language_model": "sentencepiece"}

@@ -168,7 +168,8 @@ class Program:
         return name
 
     def append(self, text, op=None):
-        y = self.evaluate(text)
+        with np.errstate(all="ignore"):  # the logarithm of 0 + 0j: what is not finite is thrown away below
+            y = self.evaluate(text)
         if isinstance(y, (tuple, list)):
             i = self.pick([i for i, part in enumerate(y) if isinstance(part, Tensor) and part.size] or [None])
             if i is None:

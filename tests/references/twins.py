@@ -278,6 +278,8 @@ def torch_twins():
         # networks
         "_affine": lambda x, w, b: x @ w + b, "relu": torch.relu, "softplus": tf.softplus,
         "_leaky_relu": lambda x, slope=0.01: tf.leaky_relu(x, slope), "_gelu": tf.gelu,
+        "_standardize": lambda x, w, b, axes, eps: (x - x.mean(axes, keepdim=True)) / torch.sqrt(
+            x.var(axes, correction=0, keepdim=True) + eps) * w + b,
         "softmax": lambda x, axis=-1: torch.softmax(x, axis),
         "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis),
         "_index_cross_entropy": lambda z, t, mean: tf.cross_entropy(z, t.long(), reduction="mean" if mean else "none"),
