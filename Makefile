@@ -11,8 +11,8 @@ demo: $(VENV)/.demo
 	$(BIN)/minigrad train --model cnn --data auto --seed 0 --out $(OUT)/cnn
 
 # one BLAS thread a worker: several pools on the same cores wait for each other
-# a file a worker: what it compiles, and its fixtures, are made once
-PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# each worker begins with half of the files, in order: fixtures, and what is compiled, are mostly made once
+PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 SMALL = $(addprefix tests/test_,nn_conv.py nn_pooling.py nn_normalization.py nn_activations.py primitives.py \
 	functional.py layers.py optim.py)
 WITH_KERNELS = $(sort $(wildcard tests/test_nn*.py tests/test_optim*.py) $(SMALL) \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import itertools
 import linecache
 import os
 import subprocess
@@ -416,9 +417,10 @@ class Fenced:
         return whole[fence:fence + size].reshape(shape)
 
 
-@pytest.mark.parametrize("name", CONVS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("order", ["batch first", "batch last"])
+@pytest.mark.parametrize(("name", "dtype", "order"), [
+    (name, dtype, order) for i, name in enumerate(CONVS)
+    for j, (dtype, order) in enumerate(itertools.product([np.float32, np.float64], ["batch first", "batch last"]))
+    if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" or (i + j) % 2 == 0])  # half of them a day, all at night
 def test_convolution_equals_its_twin_on_any_number_of_threads(twins, name, dtype, order, monkeypatch):
     for function, args in convolutions(name, dtype, order):
         scale = getattr(kernels.reference, function)(*sizes(args))
