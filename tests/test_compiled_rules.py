@@ -120,6 +120,8 @@ def test_compiled_rules_give_what_the_rules_give(key, dtype):
         if any(x.size == 0 for x in point.inputs()):
             continue  # nothing to repeat
         static = {k: v for k, v in point.static.items() if np.ndim(v) == 0}
+        if key is np.clip:
+            static = {"a_min": -1e9, "a_max": 1e9} | static  # NumPy 2.0 wants both
         for inputs in values(point, dtype):
             y = call(key, *differentiated(key, inputs), **static)
             for part in y if isinstance(y, (tuple, list)) else [y]:

@@ -452,7 +452,7 @@ def test_convolution_of_arrays_with_gaps(twins, name):
         return np.broadcast_to(a.reshape(-1)[0], a.shape) if isinstance(a, np.ndarray) else a
     for function, args in convolutions(name, np.float32, "batch first"):
         dense, ours = (run_compiled(function, *given) for given in (args, map(apart, args)))
-        np.testing.assert_array_equal(ours, dense, function, strict=True)
+        np.testing.assert_allclose(ours, dense, 1e-4, 1e-4, err_msg=function, strict=True)  # by BLAS in another order
         np.testing.assert_allclose(*twins(function, *map(one_number, args)), rtol=1e-5, atol=1e-5, strict=True)
 
 
