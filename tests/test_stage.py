@@ -55,7 +55,7 @@ def kinds():
 # ---- the paths ----
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_path_is_minigrads(opened, name):
-    """Every other optimizer, each at one of three rates from one of two starts; nightly all, at all from all.
+    """Every third optimizer, each at one of three rates from one of two starts; nightly all, at all from all.
 
     Within 1e-9 of the coordinate's size (1e-15 absolutely), plus, where a path hangs on rounding, ten times as far as
     minigrad's own path lies away when its start is another by one rounding; and 1e-7 for line searches, which compare
@@ -65,7 +65,7 @@ def test_every_path_is_minigrads(opened, name):
     f, i = functions.by_name(name), list(FUNCTIONS).index(name)
     starts = [list(f.start), [low + (high - low) * share for (low, high), share in zip(f.window, (0.72, 0.31))]]
     for k, kind in enumerate(kinds(), i):
-        if k % 2 and not nightly:  # every other one; on the next function the others
+        if k % 3 and not nightly:  # on the next function others
             continue
         rates = [{"lr": lr} for lr in RATES] if theatre._has_rate(theatre._kind(kind)) else [{}] * len(RATES)
         chosen = itertools.product(rates, starts) if nightly else [(rates[k % 3], starts[k // 3 % 2])]
