@@ -84,7 +84,7 @@ class DataLoader:
         self.generator = generator
         self.transform = transform
         self.sampler = sampler
-        self.prefetch = _checked_prefetch(prefetch)
+        self.prefetch = _checked("prefetch", prefetch, 0, "an integer from 0 on")
 
     @property
     def _size(self) -> int:
@@ -253,6 +253,7 @@ class _Chance:
         if new is thing:
             raise ValueError("DataLoader: with prefetch, what has a generator must be an object that copy.copy copies, "
                              f"unlike {thing!r}")
+
         def keep(self, value):
             raise ValueError(f"DataLoader: with prefetch, {kind.__name__} must keep the generator that it has")
         constants = {name: property(lambda self, value=value: value, keep) for name, value in instead.items()}
@@ -284,24 +285,17 @@ def _same(a, b):
     return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 
-def _checked_prefetch(prefetch: int) -> int:
+def _checked(name: str, value: int, least: int, wanted: str) -> int:
     try:
-        n = operator.index(prefetch)
+        n = operator.index(value)
     except TypeError:
-        raise TypeError(f"DataLoader: prefetch must be an integer from 0 on, got {prefetch!r}") from None
-    if n < 0 or isinstance(prefetch, bool):
-        raise ValueError(f"DataLoader: prefetch must be an integer from 0 on, got {prefetch!r}")
+        raise TypeError(f"DataLoader: {name} must be {wanted}, got {value!r}") from None
+    if n < least or isinstance(value, bool):
+        raise ValueError(f"DataLoader: {name} must be {wanted}, got {value!r}")
     return n
 
 
 def _checked_batch_size(batch_size: int | None) -> int | None:
     if batch_size is None:
         return None
-    wanted = "a positive integer, or None for the full batch"
-    try:
-        size = operator.index(batch_size)
-    except TypeError:
-        raise TypeError(f"DataLoader: batch_size must be {wanted}, got {batch_size!r}") from None
-    if size < 1 or isinstance(batch_size, bool):
-        raise ValueError(f"DataLoader: batch_size must be {wanted}, got {batch_size!r}")
-    return size
+    return _checked("batch_size", batch_size, 1, "a positive integer, or None for the full batch")

@@ -15,8 +15,9 @@ from ..tensor import Tensor
 
 def _standard(x, axes, eps):
     """x with mean 0 and variance 1, and the deviation by which it was divided."""
-    deviation = np.sqrt(x.var(axis=axes, keepdims=True) + eps)
-    return (x - x.mean(axis=axes, keepdims=True)) / deviation, deviation
+    x = x - x.mean(axis=axes, keepdims=True)
+    deviation = np.sqrt(np.square(np.absolute(x) if x.dtype.kind == "c" else x).mean(axis=axes, keepdims=True) + eps)
+    return x / deviation, deviation
 
 
 @by_hand(normalize.input_grad)
@@ -31,7 +32,8 @@ def _standardize_input_grad(g, y, x, w, b, axes, eps):
            by_hand(normalize.bias_grad)(lambda g, y, x, w, b, axes, eps: g), broadcasts=True)
 def _standardize(x, w, b, axes, eps):
     """(x - mean) / sqrt(var + eps) * w + b."""
-    return normalize.normalize(x, w, b, axes, eps)
+    y = normalize.normalize(x, w, b, axes, eps)
+    return _standard(x, axes, eps)[0] * w + b if y is None else y
 
 
 def _standardized(x, axes, eps, weight, bias, shape):

@@ -64,11 +64,7 @@ def elementwise(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, 
     compiled is returned as it is, and `refused` says why.
     """
     try:
-        text = loop_text(formula, arrays, changed)
-        outside = inspect.getclosurevars(formula)
-        if others := [k for k, v in {**outside.globals, **outside.nonlocals}.items() if not inspect.ismodule(v)]:
-            raise Untranslatable(f"{', '.join(sorted(others))} may change")  # a loop keeps it, the one on disk too
-        loop = _jit(formula, text, dtype)
+        loop = _jit(formula, loop_text(formula, arrays, changed), dtype)
     except (ImportError, OSError, Untranslatable) as why:  # ImportError: Numba refuses a NumPy newer than itself
         refused[name(formula)] = str(why)
         return formula
@@ -96,17 +92,13 @@ def _shared(loop, given):
     threads.share(some, n, n, in_passing=True)
 
 
-@cache
 def expression(rule: Callable, arrays: tuple[str, ...], dtype: np.dtype) -> Callable | None:
     """The expression of a rule as a compiled loop ``(d, *all of its arguments)``, which become d's elements; None where
     it cannot be, and `refused` says why. arrays: those of its arguments that are one-dimensional arrays."""
     found = lambda_text(rule) if rule.__name__ == "<lambda>" else None
     try:
-        if found is None or found[1] is None or rule.__code__.co_freevars:
+        if found is None or found[1] is None:
             raise Untranslatable("it is no lambda of its own")
-        known = {*arguments(rule)} | {k for k, v in rule.__globals__.items() if inspect.ismodule(v)}
-        if others := {n.id for n in ast.walk(found[1]) if isinstance(n, ast.Name)} - known:
-            raise Untranslatable(f"{', '.join(sorted(others))} may change")
         given = ast.arguments([], [ast.arg("d_"), *map(ast.arg, arguments(rule))], None, [], [], None, [])
         body = ast.parse("d_[...] = 0").body
         body[0].value = copy.deepcopy(found[1])
@@ -130,7 +122,10 @@ def name(formula):
 
 
 def _jit(formula, text, dtype):
-    """The function ``update`` of a text, compiled; it knows what the formula knows."""
+    """The function ``update`` of a text, compiled; it knows the modules that the formula knows."""
+    outside = inspect.getclosurevars(formula)
+    if others := [k for k, v in {**outside.globals, **outside.nonlocals}.items() if not inspect.ismodule(v)]:
+        raise Untranslatable(f"{', '.join(sorted(others))} may change")  # a loop keeps it, the one on disk too
     import numba
     how = {"nogil": True, "error_model": "numpy"}
     label = f"update_{hashlib.sha256(f'{text}{how}'.encode()).hexdigest()[:12]}"  # the cache on disk knows it by this

@@ -44,25 +44,25 @@ def _twin(run):
 SUMS = 8  # parts of a weight gradient, fewer if it is large: rounding does not depend on the number of threads
 
 
-def _tiled(loops, x, w, g, padding, groups, *how):
+def _tiled(loops, x, w, g, stride, padding, dilation, groups):
     """Whether the tiles fit, of shapes: at least one for the smallest tile, and each as it should be.
 
     Where they do not fit each other `reference` raises; the loops would read beyond the end.
     """
     return (x[0] == g[0] >= loops.NARROWEST and x[1] == w[1] * groups and w[0] == g[1] and w[0] % groups == 0
-            and min(w) >= 1 and g[2:] == reference.output_size(x[2:], w[2:], how[0], padding, how[1]))
+            and min(w) >= 1 and g[2:] == reference.output_size(x[2:], w[2:], stride, padding, dilation))
 
 
 @_twin
 def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
     """Cross-correlation."""
     size = reference.output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    if (not _tiled(loops, x.shape, w.shape, (len(x), len(w), *size), padding, groups, stride, dilation)
+    if (not _tiled(loops, x.shape, w.shape, (len(x), len(w), *size), stride, padding, dilation, groups)
             or len(w) // groups < loops.ROWS or (bias is not None and bias.shape != (len(w),))):
         return reference.conv(x, w, stride, padding, dilation, groups, bias)
     y = np.empty((len(w), *size, len(x)), x.dtype)
-    x, bias = reference.pad(reference.batch_last(x), padding), np.zeros(len(w), x.dtype) if bias is None else bias
-    bias = np.ascontiguousarray(bias)
+    bias = np.zeros(len(w), x.dtype) if bias is None else np.ascontiguousarray(bias)
+    x = reference.pad(reference.batch_last(x), padding)
 
     def some(task):
         (of, to), part = task
@@ -74,13 +74,13 @@ def conv(loops, x, w, stride, padding, dilation, groups, bias=None):
 @_twin
 def conv_input_grad(loops, g, w, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in x."""
-    if not _tiled(loops, shape, w.shape, g.shape, padding, groups, stride, dilation) or w.shape[1] < loops.ROWS:
+    if not _tiled(loops, shape, w.shape, g.shape, stride, padding, dilation, groups) or w.shape[1] < loops.ROWS:
         return reference.conv_input_grad(g, w, shape, stride, padding, dilation, groups)
     x, g = np.empty((*shape[1:], len(g)), g.dtype), reference.batch_last(g)
 
     def some(task):
         (of, to), part = task
-        loops.conv_input_grad(g[to], w[to], x[of], stride, tuple(before for before, _ in padding), dilation, *part)
+        loops.conv_input_grad(g[to], w[to], x[of], stride, _before(padding), dilation, *part)
     threads.each(some, itertools.product(_groups(x, w, groups), _parts(x)))
     return reference.batch_first(x)
 
@@ -88,7 +88,7 @@ def conv_input_grad(loops, g, w, shape, stride, padding, dilation, groups):
 @_twin
 def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
     """The adjoint of `conv` in w."""
-    if (not _tiled(loops, x.shape, shape, g.shape, padding, groups, stride, dilation)
+    if (not _tiled(loops, x.shape, shape, g.shape, stride, padding, dilation, groups)
             or min(shape[0] // groups, math.prod(shape[1:])) < loops.ROWS):
         return reference.conv_weight_grad(x, g, shape, stride, padding, dilation, groups)
     w = np.empty(shape, x.dtype)
@@ -101,8 +101,8 @@ def conv_weight_grad(loops, x, g, shape, stride, padding, dilation, groups):
         return total
     most = max(1, min(SUMS, (1 << 20) // w.size))
     of_groups = [(of, slice(to.start + a, to.start + b)) for of, to in _groups(x, w, groups)  # or parts of a group
-                 for a, b in _at_least(loops.ROWS, to.stop - to.start, SUMS // most)]
-    parts = threads.parts(g.shape[1], -(-g.shape[1] // most))
+                 for a, b in threads.divided(len(w[to]), min(SUMS // most, len(w[to]) // loops.ROWS))]
+    parts = threads.divided(g.shape[1], most)
     totals = threads.each(some, itertools.product(of_groups, parts))
     for i, (_, to) in enumerate(of_groups):
         w[to] = sum(totals[i * len(parts):(i + 1) * len(parts)]).reshape(w[to].shape)
@@ -115,21 +115,14 @@ def _groups(x, w, groups):
     return [(slice(i * inputs, (i + 1) * inputs), slice(i * outputs, (i + 1) * outputs)) for i in range(groups)]
 
 
-def _at_least(least, n, count):
-    """[0, n) as at most ``count`` parts of at least ``least``."""
-    count = max(1, min(count, n // least))
-    return [(n * i // count, n * (i + 1) // count) for i in range(count)]
-
-
 def _parts(images):
     """Parts of the places of images (C, H, W, N): some for each thread, that none waits long for the last."""
-    places = images.shape[1] * images.shape[2]
-    return threads.parts(places, max(1, places // (4 * threads.get_num_threads())))
+    return threads.divided(images.shape[1] * images.shape[2], 4 * threads.get_num_threads())
 
 
 # ---- pooling: a part of the channels a task ----
-def _by_channels(loop, *arrays_and_how):
-    """loop(arrays, *how) on all channels of the arrays (C, H, W, N)."""
+def by_channels(loop, *arrays_and_how):
+    """loop(arrays, *how) on all channels of the arrays (C, ...)."""
     arrays = [a for a in arrays_and_how if isinstance(a, np.ndarray)]
     how = arrays_and_how[len(arrays):]
     size = max(a.size for a in arrays)
@@ -140,7 +133,7 @@ def _per_window(loop, x, kernel, stride, padding, dilation):
     """A number a window of x, (N, C, H, W), by ``loop``."""
     size = reference.output_size(x.shape[2:], kernel, stride, padding, dilation)
     y = np.empty((x.shape[1], *size, len(x)), x.dtype)
-    _by_channels(loop, reference.batch_last(x), y, kernel, stride, _before(padding), dilation)
+    by_channels(loop, reference.batch_last(x), y, kernel, stride, _before(padding), dilation)
     return reference.batch_first(y)
 
 
@@ -159,7 +152,7 @@ def pool_put(loops, g, x, y, kernel, stride, padding, dilation):
     """Zeros like x, with g where each window has its maximum y."""
     g, x, y = map(reference.batch_last, (g, x, y))
     put = np.empty_like(x)
-    _by_channels(loops.pool_put, g, x, y, put, kernel, stride, _before(padding), dilation)
+    by_channels(loops.pool_put, g, x, y, put, kernel, stride, _before(padding), dilation)
     return reference.batch_first(put)
 
 
@@ -173,5 +166,5 @@ def window_sum(loops, x, *window):
 def window_spread(loops, g, shape, kernel, stride, padding, dilation):
     """Zeros of this shape, with g added to every place of its window."""
     x = np.empty((shape[1], *shape[2:], shape[0]), g.dtype)
-    _by_channels(loops.window_spread, reference.batch_last(g), x, kernel, stride, _before(padding), dilation)
+    by_channels(loops.window_spread, reference.batch_last(g), x, kernel, stride, _before(padding), dilation)
     return reference.batch_first(x)

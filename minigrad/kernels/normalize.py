@@ -9,7 +9,8 @@ import functools
 
 import numpy as np
 
-from . import compiled, images, reference, threads
+from . import compiled, images, reference
+from .images import by_channels
 
 WORTH = 16_384  # elements
 
@@ -23,18 +24,19 @@ def _rows(x, axes):
     return reference.batch_last(x).reshape(x.shape[1], -1)
 
 
-def _by_channels(loop, size, *arrays):
-    threads.share(lambda part: loop(*(a[slice(*part)] for a in arrays)), len(arrays[0]), size)
-
-
-def sum_over_images(g, y, x, w, b, **_):
-    """The rule of a bias of channels: g.sum(axis=(0, 2, 3))."""
+def _sums(g):
+    """g.sum(axis=(0, 2, 3)); None if that is for NumPy."""
     rows = _rows(g, (0, *range(2, g.ndim)))
     if rows is None:
         return None
     total = np.empty(len(rows), g.dtype)
-    _by_channels(images.loops().sums, g.size, rows, total)
+    by_channels(images.loops().sums, rows, total)
     return total
+
+
+def sum_over_images(g, y, x, w, b, **_):
+    """The rule of a convolution's bias."""
+    return _sums(g)
 
 
 def moments(x, axes):
@@ -43,7 +45,7 @@ def moments(x, axes):
     if rows is None:
         return x.mean(axis=axes), x.var(axis=axes)
     mean, var = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-    _by_channels(images.loops().moments, x.size, rows, mean, var)
+    by_channels(images.loops().moments, rows, mean, var)
     return mean, var
 
 
@@ -51,12 +53,10 @@ def normalize(x, w, b, axes, eps):
     """(x - mean) / sqrt(var + eps) * w + b."""
     rows = _rows(x, axes) if w.size == b.size == x.shape[1] and w.dtype == b.dtype == x.dtype else None
     if rows is None:
-        y = x - x.mean(axis=axes, keepdims=True)
-        y /= np.sqrt(np.square(y).mean(axis=axes, keepdims=True) + eps)
-        return y * w + b
+        return None
     y = np.empty((*x.shape[1:], len(x)), x.dtype)
     loop = functools.partial(images.loops().normalize, float(eps))
-    _by_channels(loop, x.size, rows, w.reshape(-1), b.reshape(-1), y.reshape(rows.shape))
+    by_channels(loop, rows, w.reshape(-1), b.reshape(-1), y.reshape(rows.shape))
     return reference.batch_first(y)
 
 
@@ -67,7 +67,7 @@ def input_grad(g, y, x, w, b, axes, eps):
     of = _rows(g, axes)
     d = np.empty((*x.shape[1:], len(x)), x.dtype)
     loop = functools.partial(images.loops().normalize_input_grad, float(eps))
-    _by_channels(loop, x.size, of, rows, w.reshape(-1), d.reshape(rows.shape))
+    by_channels(loop, of, rows, w.reshape(-1), d.reshape(rows.shape))
     return reference.batch_first(d)
 
 
@@ -77,15 +77,11 @@ def weight_grad(g, y, x, w, b, axes, eps):
         return None
     of = _rows(g, axes)
     total = np.empty(len(rows), x.dtype)
-    _by_channels(functools.partial(images.loops().normalize_weight_grad, float(eps)), x.size, of, rows, total)
+    by_channels(functools.partial(images.loops().normalize_weight_grad, float(eps)), of, rows, total)
     return total.reshape(w.shape)
 
 
 def bias_grad(g, y, x, w, b, axes, eps):
     """Its rule for b, summed already."""
-    rows = _rows(g, axes) if b.size == g.shape[1] and b.dtype == g.dtype else None
-    if rows is None:
-        return None
-    total = np.empty(len(rows), g.dtype)
-    _by_channels(images.loops().sums, g.size, rows, total)
-    return total.reshape(b.shape)
+    total = _sums(g) if b.size == g.shape[1] and b.dtype == g.dtype else None
+    return None if total is None else total.reshape(b.shape)

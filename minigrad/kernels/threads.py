@@ -113,7 +113,7 @@ def _nothing():
 
 def share(run: Callable, n: int, size: int, in_passing: bool = False) -> None:
     """run((start, stop)) on all of [0, n), each thread a part if ``size`` elements are worth waking it."""
-    each(run, parts(n, -(-n // get_num_threads()) if size >= SHARED else n), in_passing)
+    each(run, divided(n, get_num_threads() if size >= SHARED else 1), in_passing)
 
 
 def awake() -> bool:
@@ -123,7 +123,12 @@ def awake() -> bool:
 
 def parts(n: int, most: int) -> list[tuple[int, int]]:
     """[0, n) as about equal (start, stop), none longer than ``most``."""
-    count = max(1, -(-n // max(1, most)))
+    return divided(n, -(-n // max(1, most)))
+
+
+def divided(n: int, count: int) -> list[tuple[int, int]]:
+    """[0, n) as so many about equal (start, stop), fewer if there are fewer numbers, but at least one."""
+    count = max(1, min(n, count))
     return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
