@@ -124,6 +124,7 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
         for node in reversed(order):
             if not useful.isdisjoint(node.parents):
                 useful.add(node)
+    last = {p: node for node in order for p in node.parents if p and p.op is None and p.hooks and p not in ends}
     for node in order:
         g = grads.pop(node, None)  # popped: memory falls as the walk proceeds
         if g is None:
@@ -138,13 +139,11 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
         y, *inputs = _saved(node) if lift is None else map(lift, _saved(node), (node, *node.parents))
         rules = op.rules if lift is not None or y.size < kernels.LARGE else kernels.rules_of(op)
         for parent, x, rule in zip(node.parents, inputs, rules):
-            if parent is None or not parent.requires_grad or rule is None:
-                continue
-            if targets is not None and parent not in useful:
+            if (parent is None or not parent.requires_grad or rule is None
+                    or (targets is not None and parent not in useful)):
                 continue  # what nobody needs is not computed: a first layer's input gradient is a whole GEMM
             d = rule(g, y, *inputs, **node.static)
-            if watch is not None:
-                watch(node, x, g, d)
+            if watch is not None: watch(node, x, g, d)
             if d.shape != x.shape:
                 if not op.broadcasts:
                     raise ValueError(f"a rule of {op.name} gave shape {d.shape} for an input of shape {x.shape}")
@@ -152,8 +151,10 @@ def pullback(seeds, targets=None, retain_graph=False, lift=None, watch=None, end
             if d.dtype is not x.dtype and d.dtype != x.dtype:
                 d = cast(d, x.dtype)
             grads[parent] = grads[parent] + d if parent in grads else d  # never +=: a rule may hand g itself to two
-        if not retain_graph:
-            node.values = None
+        if not retain_graph: node.values = None
+        for leaf in last and node.parents:
+            if last.get(leaf) is node and leaf in grads:  # complete, so its hooks wait for nothing else
+                found[leaf] = functools.reduce(lambda g, hook: hook(g), leaf.hooks, grads.pop(leaf))
     for leaf, g in grads.items():  # what is left belongs to the leaves
         for hook in leaf.hooks if leaf not in ends else ():
             g = hook(g)

@@ -36,8 +36,7 @@ def record(key, *inputs, **static):
     t = _new(Tensor)
     t._data = y
     t.node = Node(op, parents, (y, *values), static, y.shape) if tracked and mode.recording else None
-    if mode.watch is not None:
-        mode.watch.forward(op, values, t)
+    if mode.watch is not None: mode.watch.forward(op, values, t)
     return t
 
 
@@ -149,7 +148,7 @@ class Tensor(ArrayMethods, InPlace):
     def register_hook(self, hook: Callable) -> Handle:
         """Call ``hook(g)`` with this Tensor's complete gradient; what it returns, unless None, replaces g.
 
-        Calling the handle that is returned removes the hook.
+        A leaf's run once nothing else uses it, while backward goes on. Calling the handle returned removes the hook.
         """
         if not self.requires_grad:
             raise RuntimeError("a Tensor that does not require grad gets no gradient: its hook would never run")

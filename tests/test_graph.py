@@ -342,6 +342,8 @@ def test_backward_frees_what_it_has_used(without_gc):
 def test_backward_needs_no_more_memory_than_forward_left():
     n, size, at_the_end = 30, 200_000, []  # 30 arrays of 1.6 MB
     x = leaf(np.ones(size))
+    np.sin(np.sin(x)).sum().backward()  # rules are compiled by now, where they are
+    x.zero_grad()
     tracemalloc.start()
     try:
         first = y = np.sin(x)
@@ -403,6 +405,28 @@ def test_hooks_of_leaves_and_removal():
     remove()  # twice does no harm
     x.sum().backward()
     assert x.grad.item() == 0 and keep == [-1, 1]
+
+
+def test_a_leafs_hooks_run_as_soon_as_its_gradient_is_complete():
+    first, often, last, unused = leaf(2.0), leaf(3.0), leaf(5.0), leaf(7.0)
+    seen = []
+    for name, x in {"first": first, "often": often, "last": last, "unused": unused}.items():
+        x.register_hook(lambda g, name=name: seen.append((name, g.item())))
+    middle = first * often
+    middle.register_hook(lambda g: seen.append(("middle", g.item())))
+    top = middle * last + often
+    (top + Tensor(0.0) * unused.detach()).backward()
+    assert seen == [("last", 6), ("middle", 5), ("first", 15), ("often", 11)]
+    assert (first.grad.item(), often.grad.item(), last.grad.item(), unused.grad) == (15, 11, 6, None)
+
+
+def test_a_leaf_whose_first_use_leads_nowhere_still_has_its_hooks_run():
+    x, seen = leaf([1.0, 2.0]), []
+    x.register_hook(seen.append)
+    mask = x * 2  # the earliest use; np.where gives a mask no gradient
+    np.where(mask, x * 3, 0.0).sum().backward()
+    np.testing.assert_array_equal(seen[0].data, [3, 3])
+    np.testing.assert_array_equal(x.grad.data, [3, 3])
 
 
 def test_a_hook_may_return_an_array_but_not_another_shape():
