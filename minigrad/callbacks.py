@@ -78,6 +78,12 @@ class _Monitoring(_Remembering):
                              + ("; val_... needs fit(validation=...)" if "val_loss" not in known else ""))
         return value
 
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` gave. Raises ValueError if its best is no number."""
+        if isinstance(state.get("best"), (dict, list, str)):
+            raise ValueError(f"{type(self).__name__}: best is {state['best']!r:.60}, not a number")
+        super().load_state_dict(state)
+
     def better(self, value: float, than: float, by: float = 0.0) -> bool:
         """Whether ``value`` is: NaN never is."""
         return value < than - by if self.mode == "min" else value > than + by
@@ -517,7 +523,7 @@ class _Histogram(_Remembering):
             y, edges = epoch + 2.2 * gap * r["counts"] / max(r["counts"].max(), 1), r["edges"]
             axes.stairs(y, edges, baseline=epoch, fill=True, color=colour, linewidth=0, zorder=depth)
             axes.stairs(y, edges, baseline=None, color="white", linewidth=0.7, zorder=depth + 0.1)
-        axes.set_title(name, fontsize=9.5, color="#222222", loc="left")
+        axes.set_title(name, fontsize=9.5, color="#222222", loc="left", parse_math=False)
         axes.set_ylabel("epoch", fontsize=8.5, color="#222222")
         axes.set_yticks(self.epochs[::math.ceil(len(self.epochs) / 6)])
         axes.locator_params(axis="x", nbins=5)

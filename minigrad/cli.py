@@ -67,7 +67,9 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, optim
+from .formats import read_json
 from .naming import unknown
+from .progress import Terminated
 
 __all__ = ["LEARNING_RATES", "main"]
 
@@ -85,6 +87,8 @@ RACED = "sgd,momentum,adam,lbfgs,newton-cg"
 RACE = {"model": "mlp", "samples": None, "hidden": None, "l2": 0.0, "dtype": "float64", "budget": 400, "tuning": 1.0,
         "target": 1e-3, "seeds": 1}
 RECORDS = 60  # of activations and gradients, that a training with --report keeps
+CHECKPOINTS = ("last.safetensors", "previous.safetensors")
+LARGEST = 1024  # pixels along a side of a model's images
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -126,42 +130,59 @@ def _wrapped(text):
 
 # ---- train ----
 def _train(options) -> int:
-    from . import checkpoint, data, train
+    from . import checkpoint, data, distributed, train
     from .nn.summary import summary
     from .random import manual_seed
+    world = distributed.init() if options.distributed else distributed.World.alone()
+    say = _say if world.first else lambda *_: None
     settings = _settings(options)
     manual_seed(settings["seed"])
-    everything = data.load(settings["data"])
-    name = settings["data"] = everything.name.lower()
+    # the first rank downloads, where something has to be
+    name = settings["data"] = world.from_first(lambda: data.load(settings["data"]).name.lower())
+    everything = data.load(name)
     test = data.load(name, train=False)
     _complete(settings, name)
-    folder = Path(options.resume or options.out or _new_folder(settings))
+    folder = Path(options.resume or options.out or world.from_first(lambda: _new_folder(settings)))
+    resume = options.resume and folder
+    if resume and world.from_first(lambda: not any((folder / name).exists() for name in CHECKPOINTS)):
+        resume = None
+        if world.first:
+            _tell(f"{folder} has no checkpoint yet: this begins at the beginning")
     train_set, valid_set = _split(everything, settings)
     shape, classes = everything.x.shape[1:], list(everything.classes)
     batch_size = None if settings["batch_size"] == "all" else settings["batch_size"]
     model = _model(settings["model"], shape, len(classes))
     optimizer = optim.by_name(settings["optimizer"])(model.parameters(), lr=settings["lr"])
-    _say(f"data: {everything.name}, {len(train_set):,} images to train, {len(valid_set or ()):,} to validate, "
+    say(f"data: {everything.name}, {len(train_set):,} images to train, {len(valid_set or ()):,} to validate, "
          f"{len(test):,} to test")
-    _say(f"\n{summary(model, shape, batch_size=batch_size or len(train_set))}\n")
-    _say(f"{type(optimizer).__name__}, lr {settings['lr']:g} ({settings['schedule']}), batches of "
+    say(f"\n{summary(model, shape, batch_size=batch_size or len(train_set))}\n")
+    say(f"{type(optimizer).__name__}, lr {settings['lr']:g} ({settings['schedule']}), batches of "
          f"{settings['batch_size']}, seed {settings['seed']}\n")
-    with checkpoint.replacing(folder / "config.json") as beside:
-        beside.write_text(json.dumps({**settings, "minigrad": __version__, "numpy": np.__version__}, indent=2) + "\n")
     title = f"{settings['model']} on {everything.name}"
     steps = settings["epochs"] * math.ceil(len(train_set) / (batch_size or len(train_set)))
+    code = INTERRUPTED
     with contextlib.ExitStack() as stack:
-        history = train.fit(
-            model, train_set, optimizer, epochs=settings["epochs"], batch_size=batch_size, validation=valid_set,
-            transform=data.RandomTranslate(settings["augment"]) if settings["augment"] else None,
-            schedule=settings["schedule"], checkpoint=folder, resume=options.resume,
-            metadata={"data": name, "classes": classes, "input_shape": list(shape)},
-            callbacks=_watching(options, folder, title, model, optimizer, steps, settings, stack))
+        watching = []
+        if world.first:
+            watching = [_Configuration(folder, settings),
+                        *_watching(options, folder, title, model, optimizer, steps, settings, stack)]
+        try:
+            history = train.fit(
+                model, train_set, optimizer, epochs=settings["epochs"], batch_size=batch_size, validation=valid_set,
+                transform=data.RandomTranslate(settings["augment"]) if settings["augment"] else None,
+                schedule=settings["schedule"], checkpoint=folder, every=options.every, resume=resume,
+                metadata={"data": name, "classes": classes, "input_shape": list(shape)},
+                callbacks=watching, distributed=world)
+        except Terminated as ended:
+            history, code = ended.history, ended.code
+    if not world.first:
+        return code if history.interrupted else 0
     history.to_csv(folder / "history.csv")
     if history.interrupted:
         again = [f"--{name}" for name in ("live", "tensorboard", "report") if getattr(options, name)]
-        _say(f"to go on where this stopped: {' '.join(['minigrad train --resume', str(folder), *again])}")
-        return INTERRUPTED
+        again += ["--every", str(options.every)] if options.every else []
+        say(f"to go on where this stopped: {' '.join(['minigrad train --resume', str(folder), *again])}")
+        return code
     best = checkpoint.load(folder / "model.safetensors")
     result = train.evaluate(best.build(), test)
     _pictures(folder, title, history, test, result)
@@ -169,12 +190,27 @@ def _train(options) -> int:
     if options.report:
         from .viz import report
         report.write(folder)
-    _say(f"\ntest accuracy {result.accuracy:.2%} on {len(test):,} images (loss {result.loss:.4f}), "
+    say(f"\ntest accuracy {result.accuracy:.2%} on {len(test):,} images (loss {result.loss:.4f}), "
          f"the model of epoch {best.metadata['epoch']}")
-    names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file()))
-    _say(_wrapped(f"written to {folder}: {names}"))
-    _say(f"try: minigrad predict {folder / 'model.safetensors'} test:0")
+    names = " ".join(sorted(p.name for p in folder.iterdir() if p.is_file() and p.name[0] != "."))
+    say(_wrapped(f"written to {folder}: {names}"))
+    say(f"try: minigrad predict {folder / 'model.safetensors'} test:0")
     return 0
+
+
+class _Configuration:
+    """Writes the settings once the folder is this training's own."""
+
+    def __init__(self, folder, settings):
+        self.folder, self.settings = folder, {**settings, "minigrad": __version__, "numpy": np.__version__}
+
+    def on_train_begin(self, model, history):
+        from .checkpoint import replacing
+        with replacing(self.folder / "config.json") as beside:
+            beside.write_text(json.dumps(self.settings, indent=2) + "\n")
+
+    def __call__(self, model, history):
+        pass
 
 
 def _watching(options, folder, title, model, optimizer, steps, settings, stack):
@@ -203,16 +239,33 @@ def _settings(options):
     if other:
         raise ValueError("--resume goes on with the run's own settings; of those only --epochs can change, not "
                          + ", ".join("--" + key.replace("_", "-") for key in other))
+    saved = _saved_settings(folder)
+    settings = {**{key: saved[key] for key in TRAIN}, **given}
+    return settings
+
+
+def _saved_settings(folder):
+    """What config.json says, each value as its option would take it."""
+    path = folder / "config.json"
     try:
-        saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        settings = {**{key: saved[key] for key in TRAIN}, **given}
+        saved = read_json(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{folder} is not the folder of a run: it has no config.json") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged: {error!r}") from error
-    if not (folder / "last.safetensors").is_file():
-        raise FileNotFoundError(f"{folder} has nothing to resume: no last.safetensors; train it anew")
-    return settings
+    if missing := [key for key in TRAIN if key not in saved]:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    named = {"model": EPOCHS["mnist"], "data": EPOCHS, "schedule": SCHEDULES}
+    checks = {"optimizer": _optimizer, "lr": _positive, "epochs": _count, "batch_size": _batch_size, "seed": _seed,
+              "augment": _seed, "validation": _share}
+    for key in TRAIN:
+        value, good = saved[key], False
+        if key in named:
+            good = isinstance(value, str) and value in named[key]
+        elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            with contextlib.suppress(argparse.ArgumentTypeError):
+                good = checks[key](str(value)) == value
+        if not good:
+            raise ValueError(f"{path} is damaged: {key} cannot be {value!r:.60}")
+    return saved
 
 
 def _new_folder(settings):
@@ -289,13 +342,18 @@ def _predict(options) -> int:
     from .tensor import Tensor
     saved = checkpoint.load(options.model)
     model = saved.build()
-    shape, classes = saved.metadata.get("input_shape"), saved.metadata.get("classes")
-    if not isinstance(shape, list) or len(shape) != 3 or shape[0] != 1 or shape[1] != shape[2] or not classes:
+    shape, classes = _input_shape(saved, options.model), saved.metadata.get("classes")
+    if shape[0] != 1 or shape[1] != shape[2] or not isinstance(classes, list):
         raise ValueError(f"{options.model} does not say that it takes square grey images: it was not written by "
                          "minigrad train")
     pictures = [_picture(name, shape[1], saved.metadata.get("data")) for name in options.images]
     with no_grad():
-        shares = functional.softmax(model(Tensor(np.stack([p for p, _ in pictures])[:, None]))).numpy()
+        try:
+            shares = functional.softmax(model(Tensor(np.stack([p for p, _ in pictures])[:, None]))).numpy()
+        except (TypeError, LookupError, AttributeError) as error:
+            raise ValueError(f"{options.model} holds a model for something else: {error}") from error
+    if shares.shape != (len(pictures), len(classes)):
+        raise ValueError(f"{options.model} names {len(classes)} classes, its model puts out {shares.shape[1:]}")
     width = max(map(len, options.images))
     for name, (_, truth), row in zip(options.images, pictures, shares):
         best = np.argsort(-row, kind="stable")[:3]
@@ -328,13 +386,22 @@ def _saved(name):
     return checkpoint.load(name) if Path(name).suffix in checkpoint.SUFFIXES else None
 
 
+def _input_shape(saved, name, default=None):
+    """Of the images that a model file was trained on. Raises ValueError if it does not say so."""
+    shape = saved.metadata.get("input_shape", default)
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(n) is int and 0 < n <= LARGEST for n in shape):
+        raise ValueError(f"{name} does not say that it takes square grey images: it was not written by "
+                         "minigrad train")
+    return tuple(shape)
+
+
 def _graph(options) -> int:
     out = Path(options.out)
     format = out.suffix[1:] or "svg"
     if format not in ("dot", "svg", "png", "pdf"):
         raise ValueError(f"--out {out}: the picture's name ends in .svg, .png, .pdf or .dot")
     saved = _saved(options.model)
-    shape = saved.metadata.get("input_shape", [1, 28, 28]) if saved else (1, 28, 28)
+    shape = _input_shape(saved, options.model, [1, 28, 28]) if saved else (1, 28, 28)
     model = saved.build() if saved else _model(options.model, shape, 10)
     files = _draw(model, shape, out.with_suffix(""), Path(options.model).name, format, options.grad,
                   depth=options.depth, direction=options.direction, dark=options.dark)
@@ -413,9 +480,9 @@ def _player(options) -> int:
     saved = _saved(options.model)
     test = data.load(options.data or (saved and saved.metadata.get("data")) or "auto", train=False)
     model = saved.build() if saved else _model(options.model, test.x.shape[1:], len(test.classes))
-    shape = saved.metadata.get("input_shape", test.x.shape[1:]) if saved else test.x.shape[1:]
-    if tuple(shape) != test.x.shape[1:]:
-        raise ValueError(f"{options.model} takes images of shape {tuple(shape)}, but those of {test.name} are "
+    shape = _input_shape(saved, options.model, [*test.x.shape[1:]]) if saved else test.x.shape[1:]
+    if shape != test.x.shape[1:]:
+        raise ValueError(f"{options.model} takes images of shape {shape}, but those of {test.name} are "
                          f"{test.x.shape[1:]}: choose others with --data")
     images, labels = test[np.arange(min(options.images, len(test)))]
     loss = functional.cross_entropy(model(Tensor(images, name="images")), labels)
@@ -455,6 +522,7 @@ def _parser():
   minigrad train --model cnn --epochs 3 --live --report
   minigrad train --optimizer nag --lr 0.1 --schedule cosine --out runs/nag
   minigrad train --resume runs/nag --epochs 10
+  mpiexec -n 4 minigrad train --distributed
   minigrad predict runs/nag/model.safetensors seven.png test:17
   minigrad graph --model cnn --out cnn.svg
   minigrad compare --function rosenbrock --optimizers sgd:0.001,adam,conjugate-gradient --steps 200
@@ -495,7 +563,12 @@ MINIGRAD_DATA names the folder of MNIST's files, if you have them.""")
              f"landscape, graph. About {RECORDS} steps are looked at closely, each for the time of a step more; the "
              "page takes 10 to 30 seconds; extra plot")
     add("--out", metavar="DIR", help="default: runs/MODEL-DATA, with a number if that exists")
-    add("--resume", metavar="DIR", help="go on with the run in DIR")
+    add("--resume", metavar="DIR", help="go on with the run in DIR, whatever ended it: the result is the same, to the "
+        "bit")
+    add("--distributed", action="store_true",
+        help="on all ranks that mpiexec started, each with its part of every batch; extra mpi")
+    add("--every", type=_count, metavar="STEPS", help="save all that --resume needs after so many steps too, not only "
+        "after each epoch, Ctrl-C and SIGTERM")
     add = _command(commands, "predict", _predict, "tell digits in pictures")
     add("model", metavar="MODEL", help="a file that minigrad train wrote")
     add("images", metavar="IMAGE", nargs="+", help=".png, .jpg, .npy, or test:17 for that image of the test set")

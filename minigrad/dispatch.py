@@ -54,3 +54,23 @@ def of_scipy(ufunc):
     """
     name = ufunc.__name__ if isinstance(ufunc, np.ufunc) else ""
     return f"scipy.special.{name}" if getattr(sys.modules.get("scipy.special._ufuncs"), name, None) is ufunc else None
+
+
+_WAYS_OUT = {"core dimension": "the last axis of the first must be as long as the last but one of the second",
+             "cannot reshape": "-1 stands for what is left",
+             "broadcast together": "from the last axis on, lengths must be equal or 1; x[:, None] adds an axis"}
+
+
+def told(error: Exception, op: str, inputs: list) -> Exception:
+    """NumPy's error, which often says neither where nor to what it happened, with the op and its inputs."""
+    text, plain = str(error).strip(), type(error) in (ValueError, TypeError, IndexError)
+    if not (plain or type(error).__module__ == "numpy._core._exceptions"):  # a ufunc has no loop for such types
+        return error
+    way_out = [way for sign, way in _WAYS_OUT.items() if sign in text]
+    said = any(str(x.shape) in text for x in inputs if hasattr(x, "shape"))
+    if said and not way_out:
+        return error
+    given = ", ".join(f"{x.dtype} {x.shape}" if hasattr(x, "dtype") else f"{x!r:.40}" for x in inputs)
+    named = error if plain else TypeError()
+    named.args = (f"{text} [{'; '.join([f'{op} of {given}', *way_out])}]",)
+    return named

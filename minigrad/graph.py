@@ -198,7 +198,7 @@ def _saved(node):
     if node.values is None:
         raise RuntimeError(
             f"backward over {node!r} a second time: the first freed its values. Call it with retain_graph=True the "
-            "first time, add the losses and call backward once, or compute the loss again")
+            "first time, add the losses and call backward once, compute the loss again, or detach() what is carried on")
     if node.born < _last_change:
         static = (v for s in node.static.values() for v in (s if type(s) is tuple else (s,)))
         for v in (*node.values, *static):

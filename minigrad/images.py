@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 
+from . import formats
+
 __all__ = ["like_mnist", "read", "resize"]
 
 WHITE = 1.0
+PIXELS = 2**30 // 12  # where Pillow begins to suspect a trap
+KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not EPS, for one, which runs a program
 
 
 def read(path: str | os.PathLike[str]) -> np.ndarray:
     """An image file as grey values (H, W), float32 in 0..1; what is transparent becomes white.
 
-    .npy: (H, W), with a channel axis of 1, 3 or 4 first or last; bytes, or numbers in 0..1 or 0..255. Everything else
-    goes through pillow (the extra ``image``). Raises FileNotFoundError, ValueError for what is not an image,
-    ImportError without pillow.
+    .npy: (H, W), with a channel axis of 1, 3 or 4 first or last; bytes, or numbers in 0..1 or 0..255. PNG, JPEG, GIF,
+    BMP, TIFF, WebP and PNM go through pillow (the extra ``image``). Raises FileNotFoundError, ValueError for what is
+    not an image, or one of more than 89 million pixels, ImportError without pillow.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no image {path}")
-    try:
-        pixels = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _pillow(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not an image that can be read ({error})") from error
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "buif":
-        raise ValueError(f"{path} does not hold one array of numbers")
+    if path.suffix != ".npy":
+        return _pillow(path)
+    pixels = formats.read_npy(path, 4 * PIXELS)
+    if pixels.dtype.kind not in "buif":
+        raise ValueError(f"{path} holds {pixels.dtype}, not grey values")
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] not in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
     if not pixels.size or (pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))):
@@ -44,14 +46,31 @@ def _pillow(path):
         from PIL import Image, ImageOps
     except ImportError as error:
         raise ImportError(f'reading {path} needs pillow: pip install "minigrad[image]", or save it as .npy') from error
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):
-                return np.asarray(image).astype(np.uint16)
-            return np.asarray(image.convert("RGBA"))
-    except Image.DecompressionBombError as error:
-        raise ValueError(str(error)) from error
+    with formats.opened(path, "image") as file:
+        try:
+            with formats.warnings_as(("ignore",), ("error", Image.DecompressionBombWarning)), \
+                    Image.open(file, formats=KINDS) as image:
+                if math.prod(image.size) > PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels are more than {PIXELS:,}")
+                image = ImageOps.exif_transpose(image)
+                return np.concatenate([*_strips(image)])
+        except Exception as error:  # Pillow's decoders have many, for a damaged file
+            raise ValueError(f"{path} is not an image that can be read "
+                             f"({str(error) or type(error).__name__})") from error
+
+
+def _strips(image):
+    """The grey values of some rows at a time: of a large picture only those are ever in floats of four channels."""
+    width, height = image.size
+    for top in range(0, height, rows := max(2**20 // width, 1)):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if image.mode.startswith("I"):  # 16 bits, in whatever Pillow holds them
+            pixels = np.asarray(strip)
+            if pixels.min() < 0 or pixels.max() > 65535:
+                raise ValueError(f"pixels of 16 bits lie in 0..65535, not {pixels.min()}..{pixels.max()}")
+            yield pixels.astype(np.float32) / np.float32(65535)
+        else:
+            yield _grey(np.asarray(strip.convert("RGBA")) / np.float32(255))
 
 
 def _grey(pixels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from operator import iadd, ifloordiv, imatmul, imod, imul, ipow, isub, itruediv
 
 import numpy as np
@@ -53,12 +54,21 @@ class InPlace:
     def __ipow__(self, other): return self._write(ipow, np.power, other)
     def __imatmul__(self, other): return self._write(imatmul, np.matmul, other)
 
-    def _write(self, operator, function, other):
+    def _write(self, operation, function, other):
         if self._recorded_with(other) or hasattr(other, "level"):  # a value inside vmap becomes a new one
             return function(self, other)
-        operator(self.data, self.plain(other))
-        changed(self.data)
+        self._into(operation, self.plain(other))
         return self
+
+    def _into(self, operation, *values):
+        try:
+            operation(self.data, *values)
+        except ValueError as error:
+            if not self.flags.writeable:
+                raise ValueError(f"{error} [a Tensor {self.dtype} {self.shape} that is others' too, as a batch may be "
+                                 "a view of its dataset: change a copy, t = t.copy()]") from None
+            raise
+        changed(self.data)
 
     def __setitem__(self, index, value):
         """``t[i] = v``, differentiable: a recorded t becomes a new value, and views taken before keep the old one."""
@@ -66,8 +76,7 @@ class InPlace:
             raise TypeError("inside vmap the values of a whole batch cannot be assigned into one Tensor: start from a "
                             "value of the batch, y = x * 0, or use np.where or np.stack")
         if not self._recorded_with(value):
-            self.data[self.plain(index)] = self.plain(value)
-            changed(self.data)
+            self._into(operator.setitem, self.plain(index), self.plain(value))
             return
         if self.dtype.kind not in "fc":
             raise TypeError(f"a value that requires grad cannot be assigned into a Tensor of {self.dtype}")

@@ -15,6 +15,7 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
+accumulating = threading.RLock()  # while .grad is added to: threads may share leaves
 passes: collections.deque = collections.deque(maxlen=1000)  # (since, until) of the last that were recorded, in ticks
 
 
@@ -31,9 +32,13 @@ def backward_pass(recorded):
 
 
 class no_grad(contextlib.ContextDecorator):
-    """Record nothing inside, as a ``with`` block or a decorator; in this thread only."""
+    """Record nothing inside, as a ``with`` block or a decorator, @no_grad or @no_grad(); in this thread only."""
 
     recording = False
+
+    def __new__(cls, function=None):
+        self = super().__new__(cls)
+        return self if function is None else self(function)
 
     def _recreate_cm(self): return type(self)()  # a decorated function may run in several threads at once
 

@@ -60,7 +60,7 @@ def cnn(channels: int = 1, size: int = 28, classes: int = 10, filters: Sequence[
     kernel, padding = (5, 0) if size >= 16 else (3, 1)
     layers, before, side = [], channels, size
     for maps in filters:
-        layers += [Conv2d(before, maps, kernel, padding=padding), *[BatchNorm2d(maps)] * batch_norm, ReLU(),
+        layers += [Conv2d(before, maps, kernel, padding=padding), *[BatchNorm2d(maps)] * bool(batch_norm), ReLU(),
                    MaxPool2d(2)]
         before, side = maps, (side + 2 * padding - kernel + 1) // 2
         if side < 1:

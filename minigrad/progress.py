@@ -8,45 +8,60 @@ import sys
 import threading
 import time
 
-__all__ = ["Progress", "Whole"]
+__all__ = ["Progress", "Terminated", "Whole"]
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining}{postfix}"
 
 
-class Whole:
-    """Ctrl-C inside a ``with`` block of this waits for its end, so that a step is taken wholly or not at all."""
+class Terminated(SystemExit):
+    """SIGTERM: the process shall end, with the code that shells expect then, once all is saved. It has the history."""
 
-    busy = asked = False
-    broken = False  # Ctrl-C came twice, and a step was left half done
+    history = None
+
+    def __init__(self):
+        super().__init__(128 + signal.SIGTERM)
+
+
+class Whole:
+    """Ctrl-C or SIGTERM inside a ``with`` block of this waits for its end: a step is taken wholly or not at all."""
+
+    SIGNALS = ((signal.SIGINT, signal.default_int_handler, KeyboardInterrupt),
+               (signal.SIGTERM, signal.SIG_DFL, Terminated))
+
+    busy = False
+    together = False  # with other processes: who installed it looks at ``asked``, and ends all of them at one moment
+    asked = None  # what to raise at the end of the block
+    broken = False  # a signal came twice, and a step was left half done
 
     @contextlib.contextmanager
     def installed(self):
-        """Have SIGINT come here, unless this is not the main thread or the program handles it itself."""
-        ours = (threading.current_thread() is threading.main_thread()
-                and signal.getsignal(signal.SIGINT) is signal.default_int_handler)
-        if ours:
-            signal.signal(signal.SIGINT, self._handle)
+        """Have the signals come here, unless this is not the main thread, but not those the program handles itself."""
+        main = threading.current_thread() is threading.main_thread()
+        ours = [(number, usual, error) for number, usual, error in self.SIGNALS
+                if main and signal.getsignal(number) == usual]
+        for number, _, error in ours:
+            signal.signal(number, lambda *_, error=error: self._handle(error))
         try:
             yield
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number, usual, _ in ours:
+                signal.signal(number, usual)
 
-    def _handle(self, *_):
-        if self.busy and not self.asked:
-            self.asked = True
+    def _handle(self, error):
+        if (self.busy or self.together) and not self.asked:
+            self.asked = error
             return
         self.broken = self.busy
-        raise KeyboardInterrupt
+        raise error
 
     def __enter__(self):
         self.busy = True
 
     def __exit__(self, kind, *_):
         self.busy = False
-        if self.asked and kind is None:
-            self.asked = False
-            raise KeyboardInterrupt
+        if self.asked and kind is None and not self.together:
+            error, self.asked = self.asked, None
+            raise error
 
 
 class Progress:

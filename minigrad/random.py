@@ -9,19 +9,21 @@ beta or Dirichlet draw is no such function of its shape parameters and is left t
 from __future__ import annotations
 
 import contextlib
+import contextvars
 
 import numpy as np
 
 from .tensor import Tensor
 
-__all__ = ["bernoulli", "cauchy", "default_generator", "exponential", "gumbel", "laplace", "logistic", "lognormal",
-           "manual_seed", "multivariate_normal", "normal", "rand", "randint", "randn", "randperm", "seeded", "uniform",
-           "weibull"]
+__all__ = ["bernoulli", "cauchy", "default_generator", "drawing_from", "exponential", "gumbel", "laplace", "logistic",
+           "lognormal", "manual_seed", "multivariate_normal", "normal", "rand", "randint", "randn", "randperm",
+           "seeded", "uniform", "weibull"]
 
 Size = int | tuple[int, ...] | None
 Chance = np.random.Generator | None
 
 _default = np.random.default_rng()
+_instead: contextvars.ContextVar[Chance] = contextvars.ContextVar("generator", default=None)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -37,7 +39,17 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def default_generator() -> np.random.Generator:
     """The generator that is used where none is given."""
-    return _default
+    return _instead.get() or _default
+
+
+@contextlib.contextmanager
+def drawing_from(generator: np.random.Generator):
+    """Within the block, and for this thread alone, ``generator`` is the default generator."""
+    token = _instead.set(generator)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 # ---- without parameters ----
@@ -54,12 +66,12 @@ def seeded(seed: int):
 
 def rand(*size: int, dtype=np.float32, generator: Chance = None) -> Tensor:
     """Uniform in [0, 1): ``rand(2, 3)``. dtype: float32 or float64."""
-    return Tensor(np.asarray((generator or _default).random(_shape(size), dtype)))
+    return Tensor(np.asarray((generator or default_generator()).random(_shape(size), dtype)))
 
 
 def randn(*size: int, dtype=np.float32, generator: Chance = None) -> Tensor:
     """Normal with mean 0 and variance 1: ``randn(2, 3)``. dtype: float32 or float64."""
-    return Tensor(np.asarray((generator or _default).standard_normal(_shape(size), dtype)))
+    return Tensor(np.asarray((generator or default_generator()).standard_normal(_shape(size), dtype)))
 
 
 def _shape(size):
@@ -68,19 +80,19 @@ def _shape(size):
 
 def randint(low: int, high: int | None = None, size: Size = None, dtype=np.int64, generator: Chance = None) -> Tensor:
     """Integers from low to high - 1, or from 0 to low - 1, all equally likely."""
-    return Tensor(np.asarray((generator or _default).integers(low, high, size, dtype)))
+    return Tensor(np.asarray((generator or default_generator()).integers(low, high, size, dtype)))
 
 
 def randperm(n: int, generator: Chance = None) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
-    return Tensor((generator or _default).permutation(n))
+    return Tensor((generator or default_generator()).permutation(n))
 
 
 def bernoulli(p, size: Size = None, generator: Chance = None) -> Tensor:
     """1 with probability ``p``, else 0. It jumps, so it has no gradient."""
     (p,), shape, dtype = _fit("bernoulli", size, p)
     _refuse("bernoulli: p must be between 0 and 1", p, (p < 0) | (p > 1))
-    return Tensor(np.ones((), dtype)) * ((generator or _default).random(shape) < p)
+    return Tensor(np.ones((), dtype)) * ((generator or default_generator()).random(shape) < p)
 
 
 # ---- reparameterised: size is the shape of the draw, by default that to which the parameters broadcast ----
@@ -157,7 +169,7 @@ def _loc_scale(name, kind, loc, scale, size, generator, called="scale"):
 
 
 def _noise(kind, shape, dtype, generator):
-    return Tensor(np.asarray(getattr(generator or _default, kind)(size=shape), dtype))
+    return Tensor(np.asarray(getattr(generator or default_generator(), kind)(size=shape), dtype))
 
 
 def _fit(name, size, *parameters):

@@ -7,12 +7,12 @@ from operator import getitem
 
 import numpy as np
 
-from .dispatch import of_scipy
+from .dispatch import of_scipy, told
 from .graph import Node, cast, changed, composites, constants, pullback, table
 from .hooks import Handle
 from .inplace import InPlace, writers
-from .methods import ArrayMethods
-from .mode import backward_pass, mode
+from .methods import ArrayMethods, on_cpu
+from .mode import accumulating, backward_pass, mode
 
 
 def record(key, *inputs, **static):
@@ -31,7 +31,10 @@ def record(key, *inputs, **static):
                 return x.record(key, *inputs, **static)  # inside vmap
             values.append(np.asarray(x, np.float32) if type(x) is list or type(x) is tuple else x)
             parents.append(None)
-    y = op.forward(*values, **static)
+    try:
+        y = op.forward(*values, **static)
+    except (ValueError, TypeError, IndexError) as error:
+        raise told(error, op.name, values) from None
     if type(y) is not np.ndarray: y = np.asarray(y)
     t = _new(Tensor)
     t._data = y
@@ -60,10 +63,10 @@ class Tensor(ArrayMethods, InPlace):
 
     __slots__ = ("__weakref__", "_data", "node")
 
-    def __init__(self, data, requires_grad=False, dtype=None, name=None):
+    def __init__(self, data, requires_grad=False, dtype=None, name=None, device=None):
         if isinstance(data, Tensor):
             data = data.numpy()
-        self._data, self.node = np.asarray(data, dtype), None
+        self._data, self.node = np.asarray(data, dtype, device=device and on_cpu(device)), None
         if self.dtype.kind not in "biufc":
             raise TypeError(f"a Tensor holds numbers or booleans, not dtype {self.dtype} ({data!r:.60})")
         if dtype is None and not isinstance(data, (np.ndarray, np.generic)):
@@ -142,8 +145,10 @@ class Tensor(ArrayMethods, InPlace):
         gradient: of the final result with respect to self; needed unless self is a single number. retain_graph: keep
         the saved values for another backward (default: create_graph). create_graph: give the gradients a graph too.
         """
-        for node, g in _pull([self], [gradient], None, retain_graph, create_graph).items():
-            node.grad = g if node.grad is None else node.grad + g
+        found = _pull([self], [gradient], None, retain_graph, create_graph)
+        with accumulating:
+            for node, g in found.items():
+                node.grad = g if node.grad is None else node.grad + g
 
     def register_hook(self, hook: Callable) -> Handle:
         """Call ``hook(g)`` with this Tensor's complete gradient; what it returns, unless None, replaces g.
@@ -194,7 +199,6 @@ class Tensor(ArrayMethods, InPlace):
         return self.data
 
     def __array__(self, dtype=None, copy=None): return np.array(self.numpy(), dtype, copy=copy)
-    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -258,21 +262,14 @@ class Tensor(ArrayMethods, InPlace):
     def __abs__(self): return record(np.absolute, self)
     def __getitem__(self, index): return record(getitem, self, index=_plain(index))
 
-    # comparisons are plain arrays: constants of the graph
-    def __eq__(self, other): return self.data == _plain(other)
-    def __ne__(self, other): return self.data != _plain(other)
-    def __lt__(self, other): return self.data < _plain(other)
-    def __le__(self, other): return self.data <= _plain(other)
-    def __gt__(self, other): return self.data > _plain(other)
-    def __ge__(self, other): return self.data >= _plain(other)
 
 class Parameter(Tensor):
     """A Tensor that a module owns and an optimizer trains: it requires grad unless told otherwise."""
 
     __slots__ = ()
 
-    def __init__(self, data, requires_grad=True, dtype=None, name=None):
-        super().__init__(data, requires_grad, dtype, name)
+    def __init__(self, data, requires_grad=True, dtype=None, name=None, device=None):
+        super().__init__(data, requires_grad, dtype, name, device)
 
 
 def grad(y, xs, create_graph=False, retain_graph=None, gradient=None) -> Tensor | list[Tensor]:
@@ -298,7 +295,9 @@ def _pull(ys, gradients, targets, retain_graph, create_graph):
     for y, g in zip(ys, gradients, strict=True):
         if not y.requires_grad:
             raise RuntimeError("this Tensor depends on nothing that requires grad"
-                               + ("" if mode.recording else ", for nothing is recorded under no_grad()"))
+                               + (": nothing is recorded under no_grad()" if not mode.recording else
+                                  ". Is requires_grad=True missing, or was it cut off: by item(), numpy(), detach(), "
+                                  "argmax, rounding, no_grad(), or a gradient without create_graph=True?"))
         if g is None and (y.size != 1 or y.dtype.kind == "c"):
             raise RuntimeError(f"backward from shape {y.shape} needs gradient=, the gradient of the final result with "
                                "respect to it; or reduce to one real number first, with t.sum() or t.mean()")

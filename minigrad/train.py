@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
+import io
 import itertools
 import math
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,13 +21,19 @@ import numpy as np
 from . import checkpoint as files
 from . import functional as F
 from .data import DataLoader
+from .distributed import World
+from .formats import read_text
 from .mode import enable_grad, no_grad
 from .nn import Module
 from .optim import Accumulate, LRScheduler, MultiOptimizer, Optimizer, ReduceLROnPlateau, Wrapper
-from .progress import Progress, Whole
+from .progress import Progress, Terminated, Whole
 from .random import default_generator
+from .tensor import Tensor
 
 __all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate", "fit"]
+
+
+HISTORY_BYTES = 2**26  # half a million epochs
 
 
 # ---- what is known afterwards ----
@@ -46,9 +55,22 @@ class Epoch:
     images_per_second: float
 
 
+def _epoch(values):
+    """The Epoch of these values, from a file. Raises ValueError for what are no numbers."""
+    epoch = Epoch(**values)
+    for f in fields(Epoch):
+        value = getattr(epoch, f.name)
+        if not (isinstance(value, (int, float)) or (value is None and "None" in f.type)):
+            raise ValueError(f"{f.name} of epoch {epoch.epoch!r:.20} is {value!r:.60}")
+    if epoch.epoch != epoch.epoch // 1:
+        raise ValueError(f"there is no epoch {epoch.epoch}")
+    epoch.epoch = int(epoch.epoch)
+    return epoch
+
+
 @dataclass
 class History:
-    """A list of `Epoch`; ``history["loss"]`` is a column of it. interrupted: Ctrl-C ended the training."""
+    """A list of `Epoch`; ``history["loss"]`` is a column of it. interrupted: a signal ended the training."""
 
     records: list[Epoch] = field(default_factory=list)
     interrupted: bool = False
@@ -82,14 +104,19 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
-        """Read what `to_csv` wrote, exactly. Raises ValueError for another table."""
-        names = [f.name for f in fields(Epoch)]
-        with open(path, newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            if table.fieldnames != names:
-                raise ValueError(f"{path} is not a history: its columns are {table.fieldnames}, not {names}")
-            rows = [{k: float(v) if v else None for k, v in row.items()} for row in table]
-        return cls([Epoch(**{**row, "epoch": int(row["epoch"])}) for row in rows])
+        """Read what `to_csv` wrote, exactly. Raises FileNotFoundError, or ValueError for another table."""
+        names, text, records = [f.name for f in fields(Epoch)], read_text(path, HISTORY_BYTES, "history"), []
+        try:
+            head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+            if head != names:
+                raise ValueError(f"its columns are {head!s:.200}, not {names}")
+            for row in filter(None, rows):
+                if len(row) != len(names):
+                    raise ValueError(f"a line has {len(row)} columns, not {len(names)}")
+                records.append(_epoch({k: float(v) if v else None for k, v in zip(names, row)}))
+        except (csv.Error, ValueError) as error:
+            raise ValueError(f"{path} is not a history: {error}") from error
+        return cls(records)
 
 
 class Evaluation(NamedTuple):
@@ -143,7 +170,7 @@ def evaluate(model: Module, data, batch_size: int = 1000, loss: Callable | None 
             for batch in loader:
                 x, y = _pair(batch)
                 output = model(x)
-                seen.add((loss or F.cross_entropy)(output, y).item(), output, y)
+                seen.add((loss or F.cross_entropy)(output, y).item(), len(y), _correct(output, y))
                 outputs.append(output.data)
             predictions = np.concatenate(outputs)
             if loss is None:
@@ -160,6 +187,12 @@ def _pair(batch):
     return batch
 
 
+def _correct(output, y):
+    """How many labels are right; None where there are no labels."""
+    labels = output.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu"
+    return int((output.data.argmax(axis=1) == y.data).sum()) if labels else None
+
+
 @dataclass
 class _Sums:
     """Running totals of an epoch."""
@@ -170,13 +203,9 @@ class _Sums:
     seconds: float = 0.0
     lr: float | None = None
 
-    def add(self, loss, output, y):
-        n = len(y)
-        self.rows, self.total = self.rows + n, self.total + loss * n
-        if output.ndim == 2 and y.ndim == 1 and y.dtype.kind in "iu" and self.correct is not None:
-            self.correct += int((output.data.argmax(axis=1) == y.data).sum())
-        else:
-            self.correct = None
+    def add(self, loss, rows, correct):
+        self.rows, self.total = self.rows + rows, self.total + loss * rows
+        self.correct = None if self.correct is None or correct is None else self.correct + correct
 
     loss = property(lambda self: self.total / max(self.rows, 1))
     accuracy = property(lambda self: None if self.correct is None else self.correct / max(self.rows, 1))
@@ -188,8 +217,8 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         batch_size: int | None = 128, validation=None, transform: Callable | None = None,
         schedule: str | Callable[[float], float] | LRScheduler | None = None, schedule_interval: str = "epoch",
         generator: np.random.Generator | None = None, checkpoint: str | os.PathLike[str] | None = None,
-        resume: str | os.PathLike[str] | None = None, metadata: dict | None = None, progress: bool = True,
-        callbacks: Sequence[Callable] = ()) -> History:
+        every: int | None = None, resume: str | os.PathLike[str] | None = None, metadata: dict | None = None,
+        progress: bool = True, callbacks: Sequence[Callable] = (), distributed: World | None = None) -> History:
     """Train ``model`` for ``epochs`` passes over ``data``; the same seed gives the same bits, on one machine.
 
     data: a dataset or a tuple (x, y), which is shuffled with ``generator`` into batches of ``batch_size`` (None: all in
@@ -204,19 +233,30 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     shows the averages. Accumulate is flushed at the end of every epoch.
 
     checkpoint: a file for the weights of the best epoch (`History.best`); or a folder, for those, as
-    model.safetensors, and for all that ``resume`` needs, as last.safetensors. resume: that folder or file; what follows
-    is what would have come without the pause, to the bit, up to ``epochs`` in total. metadata: for these files.
+    model.safetensors, and for all that ``resume`` needs, as last.safetensors: at the start, after each epoch, after
+    ``every`` so many steps, and when a signal ends the training. The one before stays, as previous.safetensors, and
+    takes the place of a damaged one. One training at a time has the folder. resume: such a folder or file, after any
+    end of that training, also of the process or the machine: what follows is what would have come without, to the bit,
+    up to ``epochs`` in total; where it cannot, all is left as it was. metadata: for these files.
 
     progress: a bar on a terminal, else a line an epoch, on stderr. callbacks: ``f(model, history)`` after each epoch,
     as those of `minigrad.callbacks`; one that returns True ends the training. Those with state_dict and
     load_state_dict are resumed too; one that is resumed ``stopped`` takes no further epoch. Where there are such
-    methods, on_epoch_begin(model, history) is called before the first step of an epoch, on_train_end(model, history)
-    last, unless Ctrl-C or an error ended the training, and each step is taken inside the context that
-    around_step(model, history) gives.
+    methods, on_train_begin(model, history) is called first, on_epoch_begin(model, history) before the first step of an
+    epoch, on_train_end(model, history) last, unless a signal or an error ended the training, and each step is taken
+    inside the context that around_step(model, history) gives.
+
+    distributed: ``minigrad.distributed.init()``, in a program that mpiexec started on several ranks: each takes its
+    rows of every batch, and all take the steps that one rank would take with the whole batches, batch norm included.
+    Rank 0's model, optimizer, generators and order hold; layers and transforms draw for each rank by itself; callbacks
+    are each rank's, and one that returns True ends all; rank 0 alone writes and speaks. A checkpoint of N ranks can be
+    resumed on M: the losses are the same but for rounding and for what is drawn.
 
     Ctrl-C ends it between two steps: the model keeps what it has learnt, the state is in the checkpoint folder, and the
-    history says ``interrupted``. Raises Diverged when the loss is NaN or infinite before a step, which is not taken; a
-    line search may try such points.
+    history says ``interrupted``. So does SIGTERM, but then SystemExit(143) is raised, with the ``history``. Raises
+    Diverged when the loss is NaN or infinite before a step, which is not taken; a line search may try such points.
+    OSError when the checkpoint cannot be written, or another training writes there: what was there stays.
+    `checkpoint.ModelFileError`, or ValueError, for a ``resume`` of something else.
     """
     if isinstance(data, DataLoader):
         if transform is not None or generator is not None:
@@ -224,24 +264,79 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         loader = data
     else:
         loader = DataLoader(data, batch_size, shuffle=True, generator=generator, transform=transform)
+    world = World.alone() if distributed is None else distributed
+    if not isinstance(world, World):
+        raise TypeError(f"fit: distributed is what minigrad.distributed.init() gives, not {world!r:.60}")
+    if world.size > 1:
+        if optimizer.needs_graph:
+            raise ValueError(f"fit: {type(optimizer).__name__} walks over the graph of the loss, of which each of the "
+                             f'{world.size} ranks has a part: use distributed.minimize(loss, params, "newton-cg")')
+        loader = world.shard(loader)
     if isinstance(schedule, str) and schedule not in SCHEDULES:
         raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
     schedule = SCHEDULES.get(schedule or "constant", schedule)
+    _check(model, optimizer, epochs)
     run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, schedule_interval, metadata or {},
-               callbacks)
-    folder = None
+               callbacks, world)
     if checkpoint is not None and Path(checkpoint).suffix not in files.SUFFIXES:
-        folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
+        run.folder, checkpoint = Path(checkpoint), Path(checkpoint) / "model.safetensors"
+    if every is not None:
+        if run.folder is None:
+            raise ValueError(f"fit: every={every!r} is for checkpoints, so it needs checkpoint=, a folder")
+        if not isinstance(every, (int, np.integer)) or isinstance(every, bool) or every < 1:
+            raise ValueError(f"fit: every is a number of steps, 1 or more, got {every!r}")
+        run.every = every
+    with _alone(model), contextlib.ExitStack() as held:
+        if run.folder is not None:
+            world.from_first(lambda: held.enter_context(files.locked(run.folder)))
+        world.synchronize(model, optimizer)
+        held.enter_context(world.synchronized(model))
+        return _train(run, validation, checkpoint, resume, Progress(progress and world.first, epochs, len(loader)))
+
+
+def _check(model, optimizer, epochs):
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"fit: optimizer is one like Adam(model.parameters()), not {optimizer!r:.60}")
+    mine = {id(p) for p in model.parameters()}
+    if mine and not any(id(p) in mine for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(f"fit: the optimizer has none of this {type(model).__name__}'s parameters: is it another "
+                         "model's, or older than these parameters?")
+    if not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        raise ValueError(f"fit: epochs is a number of passes, an integer from 0 on, got {epochs!r}")
+
+
+_in_training: dict[int, object] = {}  # the id of each model that is
+
+
+@contextlib.contextmanager
+def _alone(model):
+    mine = object()
+    if _in_training.setdefault(id(model), mine) is not mine:
+        raise RuntimeError(f"fit: this {type(model).__name__} is in training already, here or in another thread, and "
+                           "they would mix their gradients: train one after the other, or a copy.deepcopy(model)")
+    try:
+        yield
+    finally:
+        del _in_training[id(model)]
+
+
+def _train(run, validation, checkpoint, resume, bar):
+    model, optimizer, epochs, callbacks, world = run.model, run.optimizer, run.epochs, run.callbacks, run.world
     history, modes = run.history, [(m, m.training) for m in model.modules()]
-    bar = Progress(progress, epochs, len(loader))
     stopped = False
     if resume is not None:
-        run.restore(Path(resume))
+        for line in run.restore(Path(resume)):
+            bar.say(line)
         stopped = any(getattr(callback, "stopped", False) for callback in callbacks)
         bar.say(f"stopped after {len(history)} epochs" if stopped else f"resumed {run.where()}"
                 if len(history) < epochs else f"{len(history)} of {epochs} epochs are done")
     try:
         with run.interruptible, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for callback in callbacks:
+                if hasattr(callback, "on_train_begin"):
+                    callback.on_train_begin(model, history)
+            with run.whole:
+                run.save()  # what cannot be written is known before the first step
             while len(history) < epochs and not stopped:
                 model.train()
                 if not run.step:
@@ -252,27 +347,33 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
                 measured = None, None
                 if validation is not None:
                     with _averages(optimizer, run.whole):
-                        measured = evaluate(model, validation, loss=loss)[:2]
+                        measured = run.validated(validation)
                 with run.whole:
                     run.finish_epoch(*measured)
                     if checkpoint and history.best is history[-1]:
                         with _averages(optimizer, contextlib.nullcontext()):
-                            files.save(checkpoint, model, metadata={**run.metadata, "epoch": len(history)})
+                            run.save_model(checkpoint)
                     bar.line(history[-1])
                 try:
                     enough = any([callback(model, history) is True for callback in callbacks])
                 finally:  # the epoch is done, whatever a callback raised; what they changed belongs to it
                     with run.whole:
                         run.heed_lr()
-                        if folder:
-                            run.save(folder)
-                if enough:
+                        run.save()
+                run.heed_signals()
+                if world.any(enough):
                     break
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as signalled:
         history.interrupted = True
-        if folder and not run.whole.broken:
-            run.save(folder)
-        bar.say(f"interrupted {run.where()}; the model keeps what it learnt")
+        saved = "" if run.folder is None else f"; {run.folder} has no more than its last checkpoint"
+        if run.folder is not None and not run.whole.broken:
+            run.save()
+            saved = f", and {run.folder} all that resume= needs to go on"
+        ended = "terminated" if isinstance(signalled, Terminated) else "interrupted"
+        bar.say(f"{ended} {run.where()}; the model keeps what it learnt{saved}")
+        if isinstance(signalled, Terminated):
+            signalled.history = history
+            raise
     else:
         for callback in callbacks:
             if hasattr(callback, "on_train_end"):
@@ -335,9 +436,9 @@ def around_step(callbacks: Iterable[Callable], model: Module, history: History) 
 class _Run:
     """The state of a training in progress: everything that an interruption must keep."""
 
-    def __init__(self, model, optimizer, loss, loader, epochs, schedule, interval, metadata, callbacks):
+    def __init__(self, model, optimizer, loss, loader, epochs, schedule, interval, metadata, callbacks, world):
         self.model, self.optimizer, self.loss, self.loader = model, optimizer, loss, loader
-        self.epochs, self.metadata, self.callbacks = epochs, metadata, callbacks
+        self.epochs, self.metadata, self.callbacks, self.world = epochs, metadata, callbacks, world
         self.history, self.step, self.sums = History(), 0, _Sums()
         self.rated = [group for group in optimizer.param_groups if "lr" in group]
         self.lrs = [group["lr"] for group in self.rated]  # what the schedule gives factors of
@@ -346,7 +447,12 @@ class _Run:
         self._check_schedule()
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
+        self.resharded = False  # which was that of another number of ranks
+        self.asked = None  # what a signal to any of the ranks shall raise on all
+        self.folder = self.every = None  # where and after how many steps all this is saved
+        self.saved = False  # so that what is in the folder is of this training
         self.whole = Whole()
+        self.whole.together = world.size > 1
         self.interruptible = self.whole.installed()
 
     def _check_schedule(self):
@@ -370,12 +476,16 @@ class _Run:
         with self.whole:
             if self.skip_to is None:
                 self.chance = [g.bit_generator.state for g in self._generators()]
+            if self.world.size > 1:
+                self.world.spread(self._generators())
             batches = iter(self.loader)
             if self.skip_to is not None:
                 for _ in itertools.islice(batches, self.step):
                     pass
                 self._set_chance(self.skip_to)
-                self.skip_to = None
+                if self.resharded:
+                    self.world.spread(self._generators())
+                self.skip_to, self.resharded = None, False
         bar.begin(len(self.history) + 1, self.step)
         before, earlier = time.perf_counter(), self.sums.seconds
         while True:
@@ -387,9 +497,14 @@ class _Run:
                     self._step(*_pair(batch))
                 self.step += 1
                 self.sums.seconds = earlier + time.perf_counter() - before
+                if self.every and (len(self.history) * len(self.loader) + self.step) % self.every == 0:
+                    self.save()
             bar.update(self.step, self.sums)
+            if self.asked:
+                raise self.asked
         with self.whole:
             _flush(self.optimizer)
+            self.sums.seconds = self.world.broadcast(self.sums.seconds)
 
     def _step(self, x, y):
         if self.schedule is not None:
@@ -403,14 +518,22 @@ class _Run:
             self.optimizer.zero_grad()
             output = self.model(x)
             loss = self.loss(output, y)
+            if self.world.size > 1:
+                loss = loss * self.loader.share
+            if self.world.size > 1 or not first:
+                value, rows, correct = self._of_all_ranks(loss.item(), len(y), _correct(output, y))
             if not first:
-                value = loss.item()
                 if not math.isfinite(value):
-                    raise Diverged(self._why(value, x), self.history)
-                first.append((value, output, y))
-            if not self.optimizer.needs_graph:
+                    raise Diverged(self._why(value, x, y), self.history)
+                first.append((value, rows, correct))
+            if self.optimizer.needs_graph:
+                return loss
+            if self.world.size == 1:
                 loss.backward()  # also where a line search tries a point that overflows: it sees that, and goes back
-            return loss
+                return loss
+            with self.world.summed(p for group in self.optimizer.param_groups for p in group["params"]):
+                loss.backward()
+            return Tensor(np.asarray(value, loss.dtype))
         with enable_grad():
             self.optimizer.step(closure)
         self.sums.add(*first[0])
@@ -418,12 +541,51 @@ class _Run:
         if self.scheduler is not None and self.interval == "step":
             self.scheduler.step()
 
-    def _why(self, value, x):
+    def _of_all_ranks(self, *loss_rows_correct):
+        """The sums over ranks, and whether a signal came to any."""
+        if self.world.size == 1:
+            return loss_rows_correct
+        numbers = [math.nan if n is None else n for n in loss_rows_correct]
+        loss, rows, correct, *asked = self.world.sum(np.array([*numbers, *self._signalled()])).tolist()
+        self._ask(asked)
+        rows, correct = rows / self.world.copies, correct / self.world.copies
+        return loss, round(rows), None if math.isnan(correct) else round(correct)
+
+    def _signalled(self):
+        return [float(self.whole.asked is error) for *_, error in Whole.SIGNALS]
+
+    def _ask(self, asked):
+        self.asked = next((error for (*_, error), ranks in zip(Whole.SIGNALS, asked) if ranks), None)
+
+    def heed_signals(self):
+        """Raise on all ranks what a signal to any shall raise. Of one rank, `whole` does."""
+        if self.world.size > 1:
+            self._ask(self.world.sum(np.array(self._signalled())))
+            if self.asked:
+                raise self.asked
+
+    def validated(self, data):
+        """(loss, accuracy) on all of the data, of which each rank takes its part."""
+        loss = None if self.loss is F.cross_entropy else self.loss
+        if self.world.size == 1:
+            return evaluate(self.model, data, loss=loss)[:2]
+        if isinstance(data, DataLoader):
+            return self.world.broadcast(evaluate(self.model, data, loss=loss)[:2])
+        dataset = DataLoader(data).dataset
+        rows, share = self.world.part(len(dataset))
+        here = evaluate(self.model, dataset[rows], loss=loss)
+        n = rows.stop - rows.start
+        correct = math.nan if here.accuracy is None else round(here.accuracy * n)
+        loss, correct, n = self.world.sum(np.array([here.loss * share, correct, n])).tolist()
+        return loss, None if math.isnan(correct) else correct / n
+
+    def _why(self, value, x, y):
         lr = f" (lr {self.lr:.3g})" if self.rated else ""
         text = (f"the loss became {value} in epoch {len(self.history) + 1}, step {self.step + 1} of "
                 f"{len(self.loader)}{lr}: ")
-        if x.dtype.kind == "f" and not np.isfinite(x.data).all():
-            return text + "the batch itself holds NaN or infinity; clean the data"
+        for part, what in ((x, "batch itself holds"), (y, "targets hold")):
+            if part.dtype.kind == "f" and not np.isfinite(part.data).all():
+                return f"{text}the {what} NaN or infinity; clean the data"
         smaller = f"try a smaller learning rate, like {self.lrs[0] / 10:.2g}, or " if self.rated else ""
         return f"{text}{smaller}clip gradients (optimizer.gradient_hooks.append(optim.clip_norm(1.0)))"
 
@@ -480,28 +642,68 @@ class _Run:
         for generator, state in zip(generators, states):
             generator.bit_generator.state = state
 
-    def save(self, folder):
-        now = [g.bit_generator.state for g in self._generators()]
+    def save_model(self, path):
+        metadata = {**self.metadata, "epoch": len(self.history)}
+        self.world.from_first(lambda: files.save(path, self.model, metadata=metadata))
+
+    def save(self):
+        """Write all that `restore` needs into the folder, if there is one."""
+        if self.folder is None:
+            return
+        self.world.check(self.model)
+        now = self.skip_to or [g.bit_generator.state for g in self._generators()]
         self.heed_lr()
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
-        training = {"history": [asdict(r) for r in self.history], "lrs": self.lrs, "step": self.step,
+        training = {"history": [asdict(r) for r in self.history], "epochs": self.epochs, "lrs": self.lrs,
+                    "step": self.step,
                     "schedule": scheduler, "callbacks": [(kind, c.state_dict()) for kind, c in self._with_state()],
                     "steps": len(self.loader), "sums": asdict(self.sums), "chance": now,
-                    "chance_at_epoch_start": self.chance}
-        files.save(folder / "last.safetensors", self.model, self.optimizer,
-                   {**self.metadata, "training": training})
+                    "chance_of_ranks": self.world.gather(now), "chance_at_epoch_start": self.chance}
+        previous = self.folder / "previous.safetensors"
+
+        def write():
+            files.save(self.folder / "last.safetensors", self.model, self.optimizer,
+                       {**self.metadata, "training": training}, previous if self.saved else None)
+            if not self.saved:
+                previous.unlink(missing_ok=True)
+        self.world.from_first(write)
+        self.saved = True
 
     def restore(self, path):
-        if path.is_dir() or path.suffix not in files.SUFFIXES:
-            path = path / "last.safetensors"
-        saved = files.load(path)
-        training = saved.metadata.get("training")
-        if training is None:
+        """Go on from there, or leave all as it was. Gives what is to be said about it."""
+        saved, damaged = self.world.from_first(lambda: _last(path))
+        stateful = [self.model, self.optimizer, self.scheduler, *(c for _, c in self._with_state())]
+        before = [(thing, copy.deepcopy(thing.state_dict())) for thing in stateful if thing is not None]
+        chance = [(g.bit_generator, g.bit_generator.state) for g in self._generators()]
+        try:
+            notes = self._restore(saved)
+            for thing, state in before:
+                _check_alike(thing.state_dict(), state, type(thing).__name__)
+        except BaseException as error:
+            for thing, state in before:
+                thing.load_state_dict(state)
+            for generator, state in chance:
+                generator.state = state
+            if isinstance(error, Exception) and str(saved.path) not in str(error):
+                raise files.ModelFileError(f"{saved.path} is no training that can be resumed ({error!r})") from error
+            raise
+        if damaged is not None:
+            return [f"{damaged}; this goes on from {saved.path.name}", *notes]
+        self.saved = self.folder is not None and saved.path.parent.resolve() == self.folder.resolve()
+        return notes
+
+    def _restore(self, saved):
+        path, training = saved.path, saved.metadata.get("training")
+        if not isinstance(training, dict):
             raise files.ModelFileError(f"{path} holds a model, but no training to resume")
         if training["steps"] != len(self.loader):
             raise ValueError(f"{path} was trained in epochs of {training['steps']} steps, these have "
                              f"{len(self.loader)}: use the same data and batch size")
-        if (training.get("schedule") is None) != (self.scheduler is None):
+        if (len(training["lrs"]) != len(self.rated) or not 0 <= training["step"] <= len(self.loader)
+                or not all(0 <= lr < math.inf for lr in training["lrs"])):
+            raise files.ModelFileError(f"{path} is no training that can be resumed: it has learning rates "
+                                       f"{training['lrs']} for {len(self.rated)} groups, in step {training['step']}")
+        if (training["schedule"] is None) != (self.scheduler is None):
             raise ValueError(f"{path} was trained with{'out' if self.scheduler else ''} an LRScheduler: resume it with "
                              "the same schedule")
         if self.scheduler is not None:  # before the optimizer, which knows what others have set since
@@ -513,16 +715,62 @@ class _Run:
             found = next((i for i, (saved_kind, _) in enumerate(states) if saved_kind == kind), None)
             if found is not None:
                 callback.load_state_dict(states.pop(found)[1])
-        self.history.records[:] = [Epoch(**r) for r in training["history"]]
-        self.step, self.sums = training["step"], _Sums(**training["sums"])
+        self.history.records[:] = [_epoch(r) for r in training["history"]]
+        self.step, self.sums = operator.index(training["step"]), _Sums(**training["sums"])
+        _check_alike(asdict(self.sums), asdict(_Sums()), "sums")
+        _check_alike([self.lrs, training["epochs"]], [self.set_lrs, self.epochs], "training")
         self.chance = training["chance_at_epoch_start"]
         if self.chance is not None:  # in the middle of an epoch: its order is drawn again from its beginning
-            self.skip_to = training["chance"]
+            ranks = training["chance_of_ranks"]
+            self.resharded = len(ranks) != self.world.size > 1
+            self.skip_to = training["chance"] if len(ranks) != self.world.size else ranks[self.world.rank]
         self._set_chance(self.chance or training["chance"])
+        return self._stretched(training["epochs"])
+
+    def _stretched(self, epochs):
+        """What to say when the schedule was made for so many epochs, not for these."""
+        done = len(self.history) * len(self.loader) + self.step
+        if self.schedule is None or epochs == self.epochs or not 0 < done < self.epochs * len(self.loader):
+            return []
+        was, now = (self.schedule(min(done / (n * len(self.loader)), 1.0)) for n in (epochs, self.epochs))
+        return [] if was == now else [f"the schedule now spans {self.epochs} epochs, not {epochs}: the learning rate "
+                                      f"goes from {was:.3g} to {now:.3g} of its largest"]
 
     def _with_state(self):
         return [(type(c).__name__, c) for c in self.callbacks
                 if hasattr(c, "state_dict") and hasattr(c, "load_state_dict")]
+
+
+def _check_alike(state, fresh, name):
+    """Raise ValueError where a file has a text or a list for a number, or the like; None stands for anything."""
+    if state is None or fresh is None:
+        return
+    if _kind(state) is not _kind(fresh):
+        raise ValueError(f"{name} is {state!r:.60}, not like {fresh!r:.60}")
+    if isinstance(state, dict):
+        for key in state.keys() & fresh.keys():
+            _check_alike(state[key], fresh[key], f"{name}, {key}")
+    elif isinstance(state, (list, tuple)) and len(state) == len(fresh):
+        for i, pair in enumerate(zip(state, fresh)):
+            _check_alike(*pair, f"{name}, {i}")
+
+
+def _kind(value):
+    return next((kind for kind in (dict, str, list) if isinstance(value, kind)),
+                list if isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim) else float)
+
+
+def _last(path):
+    """(the training in a file, or the last whole one in a folder, the error that another was passed over for)."""
+    if not path.is_dir() and path.suffix in files.SUFFIXES:
+        return files.load(path), None
+    try:
+        return files.load(path / "last.safetensors"), None
+    except (FileNotFoundError, files.ModelFileError) as damaged:
+        try:
+            return files.load(path / "previous.safetensors"), damaged
+        except (FileNotFoundError, files.ModelFileError):
+            raise damaged from None
 
 
 def _transforms(transform):

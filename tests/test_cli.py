@@ -54,8 +54,9 @@ def test_train_writes_everything_it_promises(tmp_path, monkeypatch, capsys):
     out, err = capsys.readouterr()
     folder = tmp_path / "runs/cnn-digits"
     names = {p.name for p in folder.iterdir()}
-    expected = {"config.json", "history.csv", "model.safetensors", "last.safetensors", "graph.dot"}
-    assert expected <= names <= expected | {"graph.svg", "curves.png", "confusion.png", "wrong.png"}
+    expected = {"config.json", "history.csv", "model.safetensors", "last.safetensors", "previous.safetensors",
+                "graph.dot"}
+    assert expected <= names - {".lock"} <= expected | {"graph.svg", "curves.png", "confusion.png", "wrong.png"}
     assert "data: digits, 1,298 images to train, 144 to validate, 355 to test" in out
     assert "Conv2d" in out
     assert "NAG, lr 0.1 (onecycle), batches of 32, seed 0" in out
@@ -163,7 +164,7 @@ def test_a_loss_that_explodes_is_an_error_of_one_line(here, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["train", "--resume", "nowhere"], "nowhere is not the folder of a run"),
     (["train", "--resume", "x", "--lr", "1", "--out", "y"], "not --lr, --out"),
-    (["train", "--data", "digits", "--out", "file/x"], "file/x/config.json"),
+    (["train", "--data", "digits", "--out", "file/x"], "file/x'"),
     (["predict", "none.safetensors", "test:0"], "there is no model file none.safetensors"),
     (["predict", "file", "test:0"], "ends in .safetensors or .npz"),
     (["graph", "--out", "g.gif"], "ends in .svg, .png, .pdf or .dot"),
@@ -196,8 +197,10 @@ def test_a_damaged_run_is_told(here, capsys, run):
     assert main(["train", "--resume", "a"]) == 1
     assert "damaged" in one_line_error(capsys)
     (here / "a/config.json").write_bytes((run / "config.json").read_bytes())
-    assert main(["train", "--resume", "a"]) == 1
-    assert "nothing to resume" in one_line_error(capsys)
+    assert main(["train", "--resume", "a"]) == 0  # as after an end before the first checkpoint
+    assert "a has no checkpoint yet: this begins at the beginning" in capsys.readouterr().err
+    states = [checkpoint.load(folder / "model.safetensors").state for folder in (here / "a", run)]
+    assert all((states[0][name] == states[1][name]).all() for name in states[0])
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["train", "--lr", "-1"], ["train", "--lr", "nan"],
@@ -395,7 +398,7 @@ def test_ctrl_c_on_the_program(tmp_path):
     program = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
-    while not (tmp_path / "r/last.safetensors").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "r/model.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     program.send_signal(signal.SIGINT)
     out, err = program.communicate(timeout=30)

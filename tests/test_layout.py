@@ -22,10 +22,10 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix("__ini
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 # From the bottom up: a module imports only from rooms before its own, and from its own.
-ROOMS = ["naming", "source", "kernels", "graph", "dispatch", "mode", "hooks", "methods", "inplace", "tensor",
+ROOMS = ["naming", "source", "formats", "kernels", "graph", "dispatch", "mode", "hooks", "methods", "inplace", "tensor",
          "primitives", "derivatives", "random", "tree", "batching", "calculus", "anomaly", "functional", "nn", "optim",
-         "data", "models", "checkpoint", "metrics", "progress", "train", "callbacks", "ensemble", "race", "images",
-         "testing", "viz", "cli", "__main__"]
+         "data", "distributed", "models", "checkpoint", "metrics", "progress", "train", "callbacks", "ensemble", "race",
+         "images", "testing", "viz", "cli", "__main__"]
 
 
 def imports(name):

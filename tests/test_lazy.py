@@ -89,7 +89,7 @@ class Block(nn.Module):
     (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), np.ones((2, 1, 8, 8), np.float32),
      r"^in 0 \(Conv2d\): .*\(2, 1, 8, 8\)"),
     (nn.Sequential(nn.LSTM(3, 4), nn.Dense(4, 2)), np.ones((5, 2, 3), np.float32),
-     r"^in 1 \(Dense\): 'tuple' .* \[its input: a tuple of 2: output and state of a recurrent layer"),
+     r"^in 1 \(Dense\): a Tensor .* \[its input: a tuple of 2: output and state of a recurrent layer"),
     (nn.Sequential(nn.Softmax(dim=5)), np.ones((5, 2), np.float32), r"^in 0 \(Softmax\): axis 5 is out of bounds"),
     (nn.Sequential(nn.Embedding(5, 2)), np.array([7]), r"^in 0 \(Embedding\): embedding: indices from 7 to 7"),
 ])

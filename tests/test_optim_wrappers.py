@@ -387,6 +387,7 @@ def test_schedule_free_of_beta_zero_is_the_mean_of_sgds_path():
         a.step()
 
 
+@pytest.mark.filterwarnings("ignore:SGD. lr is 0")
 def test_schedule_free_at_a_rate_of_zero_stands_still():
     params = weights()
     optimizer = W.ScheduleFree(optim.SGD(params, lr=0.0))
@@ -828,7 +829,9 @@ def test_optimizers_without_a_learning_rate():
 
 # ---- schedules around and inside ----
 def test_a_wrapper_and_its_optimizer_have_one_first_learning_rate():
-    inner = optim.SGD(weights(), lr=0.1)
+    params = weights()
+    inner = optim.SGD(params, lr=0.1)
+    params[0].grad = np.zeros(params[0].shape)
     outer = W.EMA(W.Lookahead(inner))
     schedule = optim.StepLR(outer, 1, 0.5)
     outer.step(), schedule.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ CASES = {  # name -> parameters
 
 
 def test_every_draw_has_a_case():
-    others = {"manual_seed", "default_generator", "rand", "randn", "randint", "randperm", "bernoulli", "seeded"}
+    others = {"manual_seed", "default_generator", "drawing_from", "rand", "randn", "randint", "randperm", "bernoulli",
+              "seeded"}
     assert set(CASES) == set(random.__all__) - others
 
 
@@ -204,6 +206,17 @@ def test_bernoulli_has_no_gradient():
 def test_errors_say_what_was_wrong(call, message):
     with pytest.raises((ValueError, TypeError, np.linalg.LinAlgError), match=message):
         call()
+
+
+def test_drawing_from_is_of_its_own_thread_and_ends_with_the_block():
+    before, own, seen = random.default_generator(), np.random.default_rng(1), []
+    with random.drawing_from(own):
+        thread = threading.Thread(target=lambda: seen.append(random.default_generator()))
+        thread.start()
+        thread.join()
+        assert random.default_generator() is own and seen == [before]
+        np.testing.assert_array_equal(random.randn(3).data, np.random.default_rng(1).standard_normal(3, np.float32))
+    assert random.default_generator() is before
 
 
 def test_seeded_leaves_the_default_generator_as_it_was():

@@ -52,6 +52,7 @@ def relative(a, b):
 
 # ---- beside the others ----
 @each
+@pytest.mark.filterwarnings("ignore:SGD.step. no parameter has a gradient", "ignore:Adam.step. no parameter has")
 def test_two_hundred_steps_are_pytorchs(name):
     """To 1e-15: as PyTorch computes them, or would without the roundings that add up in its recurrences.
 

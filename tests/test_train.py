@@ -405,10 +405,27 @@ def test_every_optimizer_trains_and_resumes(make, tmp_path):
     whole, history, optimizer = trained(make, validation=(X, Y))
     rate = optimizer.param_groups[0].get("lr")
     assert history["lr"] == [rate, rate]
-    trained(make, 1, validation=(X, Y), checkpoint=tmp_path)
-    again, its_history, _ = trained(make, validation=(X, Y), resume=tmp_path)
-    assert bits(again) == bits(whole)
-    assert results(its_history) == results(history)
+
+    def ends(model, history):
+        return True
+    trained(make, 2, validation=(X, Y), checkpoint=tmp_path / "whole", callbacks=[ends])
+    with pytest.raises(MemoryError):
+        trained(make, 2, validation=(X, Y), checkpoint=tmp_path / "part", every=1, transform=Breaking(4))
+    for place in ("whole", "part"):
+        again, its_history, _ = trained(make, validation=(X, Y), resume=tmp_path / place)
+        assert bits(again) == bits(whole), place
+        assert results(its_history) == results(history)
+
+
+class Breaking:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __call__(self, x):
+        self.batches -= 1
+        if self.batches < 0:
+            raise MemoryError
+        return x
 
 
 def test_without_a_learning_rate_there_is_nothing_to_schedule(tmp_path):

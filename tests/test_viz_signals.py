@@ -575,7 +575,7 @@ def test_many_layers_are_chosen_evenly(monkeypatch):
     (lambda: signals.histograms(one_step(), "x.png", names=["9"]), ValueError, r"recorded of 9, but of 0"),
     (lambda: signals.histograms(one_step(), "x.txt"), ValueError, r"\.png, \.svg or \.pdf"),
     (lambda: signals.dead_units(one_layer(), "x.png"), ValueError, r"nothing that was recorded is rectified"),
-    (lambda: signals.ratios(one_step(lr=0.0), "x.png"), ValueError, r"no weight was changed"),
+    (lambda: signals.ratios(one_step(lr=1e-30), "x.png"), ValueError, r"no weight was changed"),
     (lambda: one_step().layers["0"]["median"], KeyError, r"no column 'median', there are mean, std"),
 ])
 def test_bad_input(make, error, message):

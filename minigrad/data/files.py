@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ..formats import DEFLATE_LIMIT, MAX_BYTES, MAX_DIMS, opened, take
+
 __all__ = ["CorruptFileError", "DatasetNotAvailable", "fetch", "find", "import_extra", "read_idx"]
 
 
@@ -33,25 +35,24 @@ class DatasetNotAvailable(OSError):
 
 
 _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_DEFLATE_LIMIT = 1032  # no deflate stream expands further
-_NUMPY_MAX_DIMS = 64
 
 
-def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**31) -> np.ndarray:
+def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> np.ndarray:
     """Read an IDX file, plain or gzip-compressed, as an array in native byte order.
 
     The header is two zero bytes, the dtype's code, the number of dimensions, and each dimension as a big-endian uint32.
     What it claims is compared with the file before anything is allocated, and never more than that plus one byte is
     decompressed.
 
-    Raises CorruptFileError for a wrong header, missing or trailing bytes, broken gzip data, or over ``max_bytes``.
+    Raises FileNotFoundError, or CorruptFileError for a wrong header, missing or trailing bytes, broken gzip data, or
+    over ``max_bytes``.
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            capacity = os.fstat(file.fileno()).st_size * (_DEFLATE_LIMIT if zipped else 1)
+            capacity = os.fstat(file.fileno()).st_size * (DEFLATE_LIMIT if zipped else 1)
             if not zipped:
                 return _parse_idx(file, path, min(capacity, max_bytes))
             with gzip.GzipFile(fileobj=file) as unzipped:
@@ -68,8 +69,8 @@ def _parse_idx(file: BinaryIO | gzip.GzipFile, path: Path, capacity: int) -> np.
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES:
         raise corrupt(f"not an IDX file: it starts with {magic.hex(' ') or 'nothing'}, not 00 00 <dtype> <dimensions>")
     dtype, ndim = np.dtype(_IDX_DTYPES[magic[2]]), magic[3]
-    if not 1 <= ndim <= _NUMPY_MAX_DIMS:
-        raise corrupt(f"the IDX header claims {ndim} dimensions, not 1..{_NUMPY_MAX_DIMS}")
+    if not 1 <= ndim <= MAX_DIMS:
+        raise corrupt(f"the IDX header claims {ndim} dimensions, not 1..{MAX_DIMS}")
     sizes = file.read(4 * ndim)
     if len(sizes) < 4 * ndim:
         raise corrupt(f"truncated in the header: {ndim} dimensions claimed, {len(sizes)} bytes follow")
@@ -80,12 +81,12 @@ def _parse_idx(file: BinaryIO | gzip.GzipFile, path: Path, capacity: int) -> np.
         raise corrupt(f"{claim}: an empty dimension")
     if expected > capacity:
         raise corrupt(f"{claim}, but there can be at most {capacity:,}")
-    data = file.read(expected + 1)
+    data = take(file, expected + 1)
     if len(data) < expected:
         raise corrupt(f"truncated: {claim}, but only {len(data):,} follow")
     if len(data) > expected:
         raise corrupt(f"trailing bytes: {claim}, but more follow")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def import_extra(module: str, purpose: str, instead: str = "") -> ModuleType:

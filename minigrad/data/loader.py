@@ -69,8 +69,9 @@ class DataLoader:
             dataset = ArrayDataset(*dataset)
         elif isinstance(dataset, np.ndarray):
             dataset = ArrayDataset(dataset)
-        elif not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise TypeError(f"DataLoader: dataset must be a dataset or a tuple of arrays, got {type(dataset).__name__}")
+        elif isinstance(dataset, str) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise TypeError(f"DataLoader: dataset must be a dataset or a tuple of arrays, got "
+                            f"{type(dataset).__name__} {dataset!r:.60}: (x, y), or what data.load(name) gives")
         if len(dataset) == 0:
             raise ValueError(f"DataLoader: the dataset is empty: {dataset!r}")
         if generator is not None and not isinstance(generator, np.random.Generator):
@@ -104,7 +105,8 @@ class DataLoader:
         # not itself a generator function: the permutation belongs to the moment iter() is called
         order = (self.generator or default_generator()).permutation(len(self.dataset)) if self.shuffle else None
         if self.sampler is not None:
-            order = np.array([operator.index(i) for i in self.sampler])
+            order = np.array([_checked("what the sampler yields", i, 0, "row numbers, integers from 0 on")
+                              for i in self.sampler])
             if len(order) != self._size or min(order) < 0 or max(order) >= len(self.dataset):
                 raise ValueError(f"DataLoader: the sampler must yield {self._size} numbers, as its length says, in "
                                  f"0..{len(self.dataset) - 1}; got {len(order)} in {min(order)}..{max(order)}")

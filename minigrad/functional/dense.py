@@ -13,6 +13,8 @@ from ..tensor import Tensor
 
 @primitive(lambda g, y, x, w, b: g @ w.T, lambda g, y, x, w, b: x.T @ g, lambda g, y, x, w, b: g.sum(axis=0))
 def _affine(x, w, b):
+    if b.shape != w.shape[1:]:
+        raise ValueError(f"linear: a bias of shape {b.shape} for weight {w.shape}; expected {w.shape[1:]}")
     kernels.settle()
     y = x @ w
     y += b
@@ -24,7 +26,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     weight is the transpose of that of torch.nn.functional.linear, (out, in).
     """
-    if x.ndim != 2 and x.ndim:
+    if x.ndim != 2 and x.shape[-1:] == weight.shape[:1]:
         rows = linear(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight, bias)
         return rows.reshape(*x.shape[:-1], weight.shape[1])
     try:
@@ -40,6 +42,8 @@ def flatten(x: Tensor, start_dim: int = 1) -> Tensor:
     """Merge the axes from ``start_dim`` on: (N, C, H, W) -> (N, C * H * W)."""
     if x.ndim == start_dim + 1:
         return x
+    if x.ndim <= start_dim:
+        raise ValueError(f"flatten: input {x.shape} has no axis {start_dim}; is it (N, ...), a batch?")
     return x.reshape(*x.shape[:start_dim], -1 if x.size else math.prod(x.shape[start_dim:]))
 
 

@@ -19,6 +19,8 @@ from ..tensor import Tensor
 from .activations import log_softmax, relu, short_rows, softmax
 from .dense import _detach, normalize, pairwise_distance
 
+_NOTHING = "the mean of an empty batch, {}, is no number: skip it, or reduction='sum'"
+
 
 def _reduce(loss, reduction, weight=None):
     if reduction == "none":
@@ -27,6 +29,8 @@ def _reduce(loss, reduction, weight=None):
         return loss.sum()
     check_reduction(reduction)
     if weight is None:
+        if not loss.size:
+            raise ValueError(_NOTHING.format(loss.shape))
         return loss.mean()
     total = weight.sum()
     if hasattr(total, "level"):  # inside vmap
@@ -106,8 +110,9 @@ def _class_indices(name, labels, size, ignore_index=None):
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: class indices must be integers, not {labels.dtype}")
     if labels.shape != expected:
+        one_hot = ", of a one-hot target its argmax(axis=1)" if labels.shape == size else ""
         raise ValueError(f"{name}: class indices of shape {labels.shape} for logits of shape {size}; "
-                         f"expected {expected}")
+                         f"expected {expected}{one_hot}")
     counts, every = None, whole(labels)
     largest = np.maximum.reduce(every.astype(np.uint64), None, initial=0)  # unsigned, a negative one is huge
     if every.size and (largest >= classes or (ignore_index is not None and ignore_index >= 0)):
@@ -141,6 +146,8 @@ def _labels(target):
     softmax(z) - (target == np.arange(z.shape[-1])[:, None]).T), None)
 def _index_cross_entropy(z, target, mean):
     """log(sum(exp(z))) - z[target] for each row of logits (rows, classes), or their mean."""
+    if mean and not len(target):
+        raise ValueError(_NOTHING.format(z.shape))
     z = np.ascontiguousarray(z.T) if short_rows(z, -1) else z.T
     z = z - np.maximum.reduce(z, 0)
     rows = np.log(np.add.reduce(np.exp(z), 0)) - z[target, np.arange(len(target))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from functools import partial
 
 import numpy as np
@@ -50,6 +51,9 @@ def _scale_shift(y, weight, bias, shape):
     return y if bias is None else y + bias.reshape(*shape)
 
 
+_measuring = threading.Lock()  # one batch after the other, when threads share a layer
+
+
 def batch_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None,
                weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
                eps: float = 1e-5) -> Tensor:
@@ -68,15 +72,19 @@ def batch_norm(x: Tensor, running_mean: np.ndarray | None = None, running_var: n
                          "use a larger batch, or model.eval()")
     if training and running_mean is not None:
         mean, var = normalize.moments(x.data if isinstance(x, Tensor) else x, axes)
-        running_mean += momentum * (mean - running_mean)
-        running_var += momentum * (var * (count / (count - 1)) - running_var)
+        with _measuring:
+            running_mean += momentum * (mean - running_mean)
+            running_var += momentum * (var * (count / (count - 1)) - running_var)
     return _standardized(x, axes, eps, weight, bias, shape)
 
 
 def as_shape(normalized_shape) -> tuple[int, ...]:
     """``normalized_shape`` as a tuple; an integer is the last axis alone."""
     single = isinstance(normalized_shape, (int, np.integer))
-    return tuple(int(n) for n in ((normalized_shape,) if single else normalized_shape))
+    sizes = (normalized_shape,) if single else tuple(normalized_shape) if np.iterable(normalized_shape) else (None,)
+    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in sizes):
+        raise ValueError(f"normalized_shape is an integer or several, from 0 on, not {normalized_shape!r:.60}")
+    return tuple(map(int, sizes))
 
 
 def layer_norm(x: Tensor, normalized_shape: int | tuple[int, ...], weight: Tensor | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -15,7 +16,9 @@ Chance = np.random.Generator | None
 
 
 def check_probability(p: float) -> float:
-    """``p`` itself, or ValueError if it is not between 0 and 1."""
+    """``p`` itself, or ValueError if it is not between 0 and 1, TypeError if it is no number."""
+    if not isinstance(p, Real):
+        raise TypeError(f"the probability of dropping must be a number, got {p!r:.60}")
     if not 0 <= p <= 1:
         raise ValueError(f"the probability of dropping must be between 0 and 1, got {p}")
     return p

@@ -9,7 +9,7 @@ from ..mode import is_grad_enabled
 from ..random import default_generator
 from ..tensor import Parameter
 from . import init
-from .module import Module
+from .module import Module, check_sizes
 
 
 class Dense(Module):
@@ -27,6 +27,7 @@ class Dense(Module):
                  generator=None):
         if out_features is None:
             in_features, out_features = None, in_features
+        check_sizes(self, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features, self.lazy_generator = in_features, out_features, generator
         self.weight = Parameter(np.empty((in_features or 0, out_features), dtype))
         self.bias = Parameter(np.empty(out_features, dtype)) if bias else None

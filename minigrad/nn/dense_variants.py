@@ -10,7 +10,7 @@ import numpy as np
 from .. import functional as F
 from ..tensor import Parameter
 from . import init
-from .module import Module
+from .module import Module, check_sizes
 
 
 def _uniform(shape, fan_in, dtype, generator):
@@ -26,6 +26,7 @@ class Bilinear(Module):
 
     def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, dtype=np.float32,
                  generator=None):
+        check_sizes(self, in1_features=in1_features, in2_features=in2_features, out_features=out_features)
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = _uniform((out_features, in1_features, in2_features), in1_features, dtype, generator)
         self.bias = _uniform(out_features, in1_features, dtype, generator) if bias else None

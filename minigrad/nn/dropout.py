@@ -119,13 +119,17 @@ class StochasticDepth(Module):
         if mode not in ("row", "batch"):
             raise ValueError(f"StochasticDepth: mode is 'row' or 'batch', not {mode!r}")
         self.p, self.mode, self.generator = F.check_probability(p), mode, check_generator(generator, self)
+        self.computed = False  # also what is dropped
 
     def forward(self, x):
         return F.stochastic_depth(x, self.p, self.mode, self.training, self.generator)
 
     def added(self, x, branch: Callable):
-        """x + self(branch()); a branch that is dropped for the whole batch is not computed, which saves its time."""
-        if not (self.training and self.mode == "batch" and self.p):
+        """x + self(branch()); a branch that is dropped for the whole batch is not computed, which saves its time.
+
+        Inside `distributed.World.synchronized` it is, for other ranks draw otherwise, and its batch norms wait for all.
+        """
+        if not (self.training and self.mode == "batch" and self.p and not self.computed):
             return x + self(branch())
         keep = F.keep_mask((1,) * x.ndim, self.p, x.dtype, self.generator)
         return x + F.stochastic_depth(branch(), self.p, mask=keep) if keep.any() else x

@@ -8,7 +8,7 @@ from .. import functional as F
 from ..tensor import Parameter, Tensor
 from . import init
 from .dropout import Dropout
-from .module import Module
+from .module import Module, check_sizes
 
 
 class _Table(Module):
@@ -16,6 +16,7 @@ class _Table(Module):
 
     def _start(self, num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, dtype, generator):
         name = type(self).__name__
+        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"{name}: padding_idx is {padding_idx}, but there are rows 0 to {num_embeddings - 1} only")
         if max_norm is not None and not max_norm > 0:

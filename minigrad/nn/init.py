@@ -42,6 +42,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return GAINS[nonlinearity]
 
 
+def _chance(generator):
+    if generator is not None and not isinstance(generator, np.random.Generator):
+        raise TypeError(f"generator is one such as np.random.default_rng(0), or None, not {generator!r:.60}; "
+                        "minigrad.manual_seed(0) seeds the default one")
+    return generator or default_generator()
+
+
 def _fill(tensor, values):
     if tensor.is_leaf:
         tensor.data = np.array(np.broadcast_to(values, tensor.shape), tensor.dtype, order="C")
@@ -71,12 +78,12 @@ def constant_(tensor: Tensor, value: float) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """Uniform between a and b."""
-    return _fill(tensor, (generator or default_generator()).uniform(a, b, tensor.shape))
+    return _fill(tensor, _chance(generator).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
     """Normal with this mean and standard deviation."""
-    return _fill(tensor, (generator or default_generator()).normal(mean, std, tensor.shape))
+    return _fill(tensor, _chance(generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
@@ -101,7 +108,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     p, q = sorted((ndtr(sign * low), ndtr(sign * high)))
     if not q > p:
         raise ValueError(f"trunc_normal_: there is no probability between a={a} and b={b} for mean={mean}, std={std}")
-    z = sign * ndtri((generator or default_generator()).uniform(p, q, tensor.shape))
+    z = sign * ndtri(_chance(generator).uniform(p, q, tensor.shape))
     return _fill(tensor, np.clip(mean + std * z, a, b))
 
 
@@ -187,7 +194,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
 
 
 def _orthonormal(rows, cols, generator):
-    q, r = np.linalg.qr((generator or default_generator()).standard_normal((max(rows, cols), min(rows, cols))))
+    q, r = np.linalg.qr(_chance(generator).standard_normal((max(rows, cols), min(rows, cols))))
     q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
     return q if rows >= cols else q.T
 
@@ -243,7 +250,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) 
         raise ValueError(f"sparse_: the weight needs two axes, got shape {tensor.shape}")
     if not 0 <= sparsity <= 1:
         raise ValueError(f"sparse_: sparsity is a share between 0 and 1, got {sparsity}")
-    chance = generator or default_generator()
+    chance = _chance(generator)
     values = chance.normal(0, std, tensor.shape)
     order = chance.permuted(np.broadcast_to(np.arange(tensor.shape[0])[:, None], tensor.shape), axis=0)
     return _fill(tensor, np.where(order < math.ceil(sparsity * tensor.shape[0]), 0, values))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .. import formats
 from .module import Module
 
 __all__ = ["load_torch_state_dict", "torch_state_dict"]
@@ -18,13 +19,14 @@ def load_torch_state_dict(model: Module, source: Mapping | str | os.PathLike[str
     The modules must be called the same in both; values are cast to each parameter's dtype, from bfloat16 too. Raises
     ValueError naming what is missing, unexpected or of another shape, and then changes nothing; strict=False ignores
     missing and unexpected names. TypeError for another kind of file: a .pt file is a pickle, which may run any code:
-    convert it in PyTorch with ``safetensors.torch.save_file(module.state_dict(), path)``.
+    convert it in PyTorch with ``safetensors.torch.save_file(module.state_dict(), path)``. FileNotFoundError, or
+    checkpoint.ModelFileError for a file that is damaged.
     """
     if isinstance(source, (str, os.PathLike)):
         if os.path.splitext(source)[1] != ".safetensors":
             raise TypeError(f"{os.fspath(source)}: only .safetensors files are read. In PyTorch: "
                             "safetensors.torch.save_file(module.state_dict(), path)")
-        source = _read(source)
+        source, _ = formats.read(source)
     state = {name: _array(value) for name, value in source.items()}
     for name in _transposed(model):
         if name in state and state[name].ndim == 2:
@@ -38,21 +40,6 @@ def torch_state_dict(model: Module) -> dict[str, np.ndarray]:
     state = model.state_dict()
     for name in _transposed(model):
         state[name] = np.ascontiguousarray(state[name].T)
-    return state
-
-
-def _read(path):
-    """The arrays of a .safetensors file; bfloat16, which NumPy has not, as float32."""
-    from safetensors import deserialize, safe_open
-    with safe_open(path, "np") as file:
-        short = {name for name in file.keys() if file.get_slice(name).get_dtype() == "BF16"}
-        state = {name: file.get_tensor(name) for name in file.keys() if name not in short}
-    if short:
-        with open(path, "rb") as file:
-            for name, entry in deserialize(file.read()):
-                if name in short:  # the upper half of a float32
-                    high = np.frombuffer(entry["data"], "<u2").astype(np.uint32) << 16
-                    state[name] = high.view(np.float32).reshape(entry["shape"])
     return state
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import operator
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from ..batching import Batched
 from ..graph import changed, ticks
+from ..methods import asked_of_to
 from ..random import default_generator
 from ..tensor import Parameter, Tensor
 from ..tree import holds_module
@@ -42,6 +43,10 @@ class Module(Hooks):
             self._blame(named, args)
             raise named from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
+            if any(getattr(error, "obj", self) is x for x in args if not hasattr(x, "dtype")):
+                foreign = TypeError("a Tensor or an array is wanted: Tensor(x), or np.asarray(x, np.float32)")
+                self._blame(foreign, args)
+                raise foreign from error
             self._blame(error, args)
             raise
         self._sign(y, since)
@@ -141,6 +146,9 @@ class Module(Hooks):
         layers and random generators neither.
         strict=False ignores missing and unexpected names, not shapes.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict takes the dict that state_dict gave, not {state!r:.60}; of a file, "
+                            "checkpoint.load(path).restore(model)")
         undo = self._infer_sizes(state)
         mine = {n: v for n, v in self._walk() if not isinstance(v, Module)}
         missing = [n for n in mine if n not in state]
@@ -197,6 +205,9 @@ class Module(Hooks):
     # ---- switches ----
     def train(self, mode: bool = True) -> Module:
         """Put this module and all below it in training mode (dropout drops, batch norm measures); returns it."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"train takes True or False, not {mode!r}: model.train(), model.eval(); training itself is "
+                            "minigrad.train.fit(model, data, optimizer)")
         for m in self.modules():
             m.training = mode
         return self
@@ -226,6 +237,20 @@ class Module(Hooks):
             p.data, p.grad = p.data.astype(dtype), None
         return self
 
+    def to(self, target=None, *, device=None, dtype=None) -> Module:
+        """`astype` as PyTorch writes it, ``model.to(np.float64)``; nothing to do for "cpu", the only device."""
+        dtype = asked_of_to(target, device, dtype)
+        return self if dtype is None else self.astype(dtype)
+
+    def cpu(self) -> Module:
+        """This module: there is no other device."""
+        return self
+
+    def __getattr__(self, name):
+        instead = _ELSEWHERE.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}"
+                             + (f": use {instead}" if instead else ""))
+
     def apply(self, function: Callable[[Module], object]) -> Module:
         """Call ``function`` with every module, children first, e.g. to initialize weights; returns the module."""
         for m in reversed([*self.modules()]):
@@ -243,6 +268,28 @@ class Module(Hooks):
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"({n}): {v!r}".replace("\n", "\n  ") for n, v in children]
         return f"{type(self).__name__}({self.extra_repr()}\n  " + "\n  ".join(lines) + "\n)"
+
+
+# what models of PyTorch and Keras have
+_ELSEWHERE = {
+    "cuda": "it as it is: minigrad computes on the CPU", "half": "model.astype(np.float16)",
+    "float": "model.astype(np.float32)", "double": "model.astype(np.float64)",
+    "fit": "minigrad.train.fit(model, data, optimizer)", "compile": "minigrad.train.fit(model, data, optimizer, loss)",
+    "evaluate": "minigrad.train.evaluate(model, data)", "predict": "model.eval() and model(x)",
+    "summary": "minigrad.nn.summary(model)", "save": "minigrad.checkpoint.save(path, model)",
+    "save_weights": "minigrad.checkpoint.save(path, model)", "add": "model.append(layer)",
+    "load_weights": "minigrad.checkpoint.load(path).restore(model)", "add_module": "setattr(model, name, module)",
+    "register_parameter": "setattr(model, name, nn.Parameter(...))", "get_weights": "model.state_dict()",
+    "set_weights": "model.load_state_dict(state)"}
+
+
+def check_sizes(layer: Module, **sizes) -> None:
+    """Raise TypeError or ValueError unless these are integers, none of them negative; None is not known yet."""
+    for name, size in sizes.items():
+        if size is not None and not isinstance(size, (int, np.integer)):
+            raise TypeError(f"{type(layer).__name__}: {name} must be an integer, not {size!r:.60}")
+        if size is not None and size < 0:
+            raise ValueError(f"{type(layer).__name__}: {name} must be at least 0, got {size}")
 
 
 def _what(x):
@@ -296,8 +343,8 @@ class ModuleList(Module):
 
     def _check(self, module):
         if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__} holds modules, not {type(module).__name__} ({module!r:.60}); "
-                            "wrap a function in nn.Lambda")
+            raise TypeError(f"{type(self).__name__} holds modules, not {type(module).__name__} ({module!r:.60}); " + (
+                f"make one, {module.__name__}(...)" if isinstance(module, type) else "wrap a function in nn.Lambda"))
         return module
 
     def append(self, module: Module) -> ModuleList:
@@ -317,7 +364,12 @@ class ModuleList(Module):
 
     def __len__(self): return len(self._list)
     def __iter__(self): return iter(self._list)
-    def __getitem__(self, i): return type(self)(self._list[i]) if isinstance(i, slice) else self._list[i]
+    def __getitem__(self, i):
+        try:
+            return type(self)(self._list[i]) if isinstance(i, slice) else self._list[i]
+        except IndexError:
+            raise IndexError(f"there is no module {i} in a {type(self).__name__} of {len(self)} modules") from None
+
     def __setitem__(self, i: int, module: Module): self._list[operator.index(i)] = self._check(module)
     def __delitem__(self, i: int | slice): del self._list[i]
 
@@ -358,7 +410,7 @@ class Sequential(ModuleList):
     def __getattr__(self, name):
         if name in vars(self).get("_names", ()):
             return self._list[self._names.index(name)]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattr__(name)
 
     def __setattr__(self, name, value):
         if name in self._names:

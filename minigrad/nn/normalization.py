@@ -7,16 +7,18 @@ import numpy as np
 from .. import functional as F
 from ..functional.normalization import as_shape
 from ..tensor import Parameter
-from .module import Module
+from .module import Module, check_sizes
 
 SPACE = ("", ", L", ", H, W", ", D, H, W")
 
 
 class _BatchNorm(Module):
     ndims: tuple[int, ...]
+    batch_norm = staticmethod(F.batch_norm)  # distributed exchanges it
 
     def __init__(self, num_features: int | None, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, dtype=np.float32, *, bias: bool = True):
+        check_sizes(self, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         n = num_features or 0
         self.weight = Parameter(np.ones(n, dtype)) if affine else None
@@ -49,10 +51,12 @@ class _BatchNorm(Module):
             raise ValueError(f"{type(self).__name__}: input {x.shape} must be {shapes}")
         momentum = self.momentum
         if self.training and self.running_mean is not None:
-            self.num_batches_tracked += 1
-            momentum = 1 / int(self.num_batches_tracked) if momentum is None else momentum
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum,
+            momentum = 1 / (int(self.num_batches_tracked) + 1) if momentum is None else momentum
+        y = self.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum,
                             self.eps)
+        if self.training and self.running_mean is not None:  # not for a batch that was refused
+            self.num_batches_tracked += 1
+        return y
 
     def extra_repr(self):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -13,7 +13,7 @@ from .. import functional as F
 from ..functional.recurrent import ACTIVATIONS, reverse_sequence
 from ..tensor import Parameter
 from . import init
-from .module import Module
+from .module import Module, check_sizes
 
 
 class _Recurrent(Module):
@@ -161,6 +161,7 @@ class LSTM(_Recurrent):
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, *,
                  unit_forget_bias: bool = False, variational: bool = False, dtype=np.float32, generator=None):
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be from 0 to hidden_size - 1 = {hidden_size - 1}, not {proj_size}")
         self.proj_size, self.unit_forget_bias = proj_size, unit_forget_bias

@@ -158,6 +158,8 @@ class _Flat(Optimizer):
         params = self._params()
         with enable_grad():
             loss = closure()
+            if loss is None:
+                raise TypeError(f"{type(self).__name__}: the closure returned None; it must return the loss")
             if params and all(p.grad is None for p in params):
                 loss.backward()
         if sum(p.size for p in params) != len(x):
@@ -171,10 +173,8 @@ class _Flat(Optimizer):
     def _whole(self):
         """Gives the vector; what is raised inside leaves it and ``common`` as they were, but a draw is not undone."""
         trained = [i for i, p in enumerate(self.param_groups[0]["params"]) if p.requires_grad]
-        if self.common.get("trained", trained) != trained:
-            self.common = {}
-        self.common["trained"] = trained
-        x, common = self._vector(), dict(self.common)
+        x, common = self._vector(), self.common
+        self.common = {**(common if common.get("trained", trained) == trained else {}), "trained": trained}
         try:
             yield x
         except BaseException:

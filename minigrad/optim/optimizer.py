@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from numbers import Real
@@ -50,6 +51,7 @@ class Optimizer:
     elementwise = True
     decoupled = False
     needs_graph = False
+    _told = False  # that no parameter had a gradient
     update: Callable
 
     def __init__(self, params, weight_decay: float = 0.0, maximize: bool = False, **hyper):
@@ -63,6 +65,8 @@ class Optimizer:
         self.gradient_hooks: list[Callable] = []
         names = list(inspect.signature(self.update).parameters)
         self._arrays, self._scalars = names[:2 + len(self.slots)], names[2 + len(self.slots):]
+        if not isinstance(params, (Tensor, Iterable)):
+            raise TypeError(f"{type(self).__name__} takes parameters, model.parameters(), not {params!r:.60}")
         params = [params] if isinstance(params, Tensor) else list(params)
         if not params:
             raise ValueError(f"{type(self).__name__} got no parameters: is model.parameters() empty, or used up?")
@@ -70,7 +74,11 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
         if not any(p.requires_grad for group in self.param_groups for p in group["params"]):
-            raise ValueError(f"{type(self).__name__}: no parameter requires grad, so none would ever be updated")
+            raise ValueError(f"{type(self).__name__}: no parameter requires grad, so none would ever be updated; "
+                             "those of model.parameters() do, detached copies do not")
+        if all(group.get("lr") == 0 for group in self.param_groups):
+            warnings.warn(f"{type(self).__name__}: lr is 0, so no step would change anything, whatever a schedule "
+                          "multiplies it by: give one above 0. (p.requires_grad = False freezes.)", stacklevel=3)
 
     def add_param_group(self, group: dict) -> None:
         """Add parameters with hyper-parameters of their own; what the group does not set is the optimizer's default."""
@@ -84,7 +92,8 @@ class Optimizer:
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor) or not p.is_leaf:
-                raise TypeError(f"{name} trains leaf Tensors, parameter {i} is {p!r:.60}")
+                raise TypeError(f"{name} trains leaf Tensors, like those of model.parameters(); parameter {i} is "
+                                f"{p!r:.60}")
             if p.dtype.kind == "c":
                 raise TypeError(f"{name} trains real numbers, parameter {i} is {p.dtype}: train its real and imaginary "
                                 "part, re + 1j * im")
@@ -132,10 +141,20 @@ class Optimizer:
                     knowns.append(known)
         for hook in self.gradient_hooks:
             grads = hook(params, grads)
+        if not params:
+            self._tell_once()
         shared = self.shared(params, grads, loss) if params else {}
         for p, g, known in zip(params, grads, knowns, strict=True):
             self._update(p, g, {**known, **shared} if shared else known)
         return loss
+
+    def _tell_once(self):
+        """That nothing has a gradient; of frozen parameters alone that is meant."""
+        if not self._told and any(p.requires_grad and p.size for group in self.param_groups for p in group["params"]):
+            self._told = True
+            warnings.warn(f"{type(self).__name__}.step: no parameter has a gradient, so nothing changes. Call "
+                          "loss.backward() between zero_grad() and step(); is the optimizer made of the parameters "
+                          "that the model has now?", RuntimeWarning, stacklevel=3)
 
     def _update(self, p, g, known):
         state = self.state.setdefault(p, {"step": 0})
@@ -161,6 +180,9 @@ class Optimizer:
 
     def _known(self, group):
         """What update and the shell look up by name: the group's hyper-parameters, and what follows from them."""
+        lr = group.get("lr")
+        if lr.__class__ is float and not 0 <= lr < math.inf:
+            self.check({"lr": lr})
         known = group | {f"beta{i}": beta for i, beta in enumerate(group.get("betas", ()), 1)}
         compiled = self._weights >= WORTH and self.elementwise and kernels.chosen() == "compiled"
         known["decays"], known["unused"] = self._decays(group), self.unused(group)

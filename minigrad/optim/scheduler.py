@@ -26,6 +26,8 @@ class LRScheduler:
     kept = ("last_epoch", "base_lrs", "bases", "last_lr")
 
     def __init__(self, optimizer, last_epoch: int = -1):
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"{type(self).__name__} schedules an optimizer, not {optimizer!r:.60}")
         self.optimizer = optimizer
         self.base_lrs = self._beginning(last_epoch)
         self.bases, self.last_lr = list(self.base_lrs), list(self.base_lrs)

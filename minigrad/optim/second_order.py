@@ -108,6 +108,10 @@ class Objective:
             p.data = values
         self._point = self._last = None
 
+    def total(self, value):
+        """A loss, gradient, product or Hessian, of this process' data, for all: `distributed.minimize` sums here."""
+        return value
+
     def _go(self, x):
         """The point x, where the parameters are then: in new arrays, so that another point's graph stays as it was."""
         key = x.tobytes()
@@ -138,7 +142,7 @@ class Objective:
             output = self.loss()
         if not isinstance(output, Tensor) or output.size != 1:
             raise TypeError(f"the loss must be a Tensor with a single number, got {output!r:.60}")
-        point.value, point.output = float(output.item()), output
+        point.value, point.output = float(self.total(float(output.item()))), output
         self.evaluations += 1
         self.seconds += time.perf_counter() - start
 
@@ -148,7 +152,8 @@ class Objective:
         if point.g is None:
             output, start = self._graph(point), time.perf_counter()
             with np.errstate(all="ignore"):
-                point.g = self.join(g.data for g in grad(output, self.params, retain_graph=self._curved))
+                gs = grad(output, self.params, retain_graph=self._curved)
+                point.g = self.total(self.join(g.data for g in gs))
             if not np.isfinite(point.g).all() and self.best[1] is point.x:
                 self.best = point.best_before
             if not self._curved:
@@ -169,10 +174,11 @@ class Objective:
         pairs = [(g, v) for g, v in zip(self._gradient(x), self.split(np.asarray(p, np.float64))) if g.requires_grad]
         start = time.perf_counter()
         self.products += 1
-        if not pairs:  # the gradient is constant
-            return np.zeros(len(x))
-        gs, vs = map(list, zip(*pairs))
-        product = self.join(h.data for h in grad(gs, self.params, retain_graph=True, gradient=vs))
+        product = np.zeros(len(x))  # where the gradient is constant
+        if pairs:
+            gs, vs = map(list, zip(*pairs))
+            product = self.join(h.data for h in grad(gs, self.params, retain_graph=True, gradient=vs))
+        product = self.total(product)
         self.seconds += time.perf_counter() - start
         return product
 
@@ -180,7 +186,7 @@ class Objective:
         """The whole Hessian at x: as many products as there are parameters, in one batch."""
         gradient, start = self._gradient(x), time.perf_counter()
         blocks = [self._jacobian(g) if g.requires_grad else np.zeros((g.size, len(x))) for g in gradient]
-        h = np.concatenate(blocks)
+        h = self.total(np.concatenate(blocks))
         self.products += len(x)
         self.seconds += time.perf_counter() - start
         return (h + h.T) / 2  # rounding leaves it a little askew
@@ -194,7 +200,7 @@ class Objective:
             with enable_grad():
                 point.gradient = grad(output, self.params, create_graph=True)
             if point.g is None:
-                point.g = self.join(g.data for g in point.gradient)
+                point.g = self.total(self.join(g.data for g in point.gradient))
             self.seconds += time.perf_counter() - start
         return point.gradient
 

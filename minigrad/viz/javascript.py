@@ -63,8 +63,11 @@ def loop(formula: Callable, arrays: tuple[str, ...], changed: tuple[str, ...]) -
 
 
 def literal(value: object) -> str:
-    """Numbers with all their digits, texts, None, lists, arrays and dictionaries of such, as JavaScript."""
-    return json.dumps(value, ensure_ascii=False, default=methodcaller("tolist"))
+    """Numbers with all their digits, texts, None, lists, arrays and dictionaries of such, as JavaScript.
+
+    No < is in it, so that it can stand in a page: not even a comment of HTML begins there.
+    """
+    return json.dumps(value, ensure_ascii=False, default=methodcaller("tolist")).replace("<", "\\u003c")
 
 
 def _definition(formula):

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checkpoint, data, metrics, nn, train
+from ..formats import read_json
 from ..nn.summary import summary
 from . import page, style, training
 from .style import DARK, LIGHT
@@ -36,6 +37,9 @@ Text = str | Mapping[str, str]  # one for all, or one for each of page.LANGUAGES
 KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 TEXTS = json.loads((page.PAGES / "report.json").read_text(encoding="utf-8"))
 SURFACE = {"points": 15, "samples": 256}  # of the loss landscape
+SETTINGS = {  # types of numbers, and whether a text (True: any, or which) may stand in config.json
+    "model": ((), True), "data": ((), True), "epochs": ((int,), False), "batch_size": ((int,), "all"),
+    "lr": ((int, float, type(None)), False)}
 BOXES = 60  # of the graph, to be read without a magnifying glass
 
 
@@ -124,7 +128,7 @@ def write(what: str | os.PathLike[str] | Sequence[Section], path: str | os.PathL
         raise ValueError("report.write: sections need a path to be written to")
     if not what or not all(isinstance(s, Section) for s in what):
         raise ValueError(f"report.write: a folder or a list of Sections is wanted, got {what!r:.60}")
-    keys = [s.key or f"section-{i}" for i, s in enumerate(what, 1)]
+    keys = [html.escape(s.key) or f"section-{i}" for i, s in enumerate(what, 1)]
     with tempfile.TemporaryDirectory() as folder:
         bodies = [_section(s, key, Path(folder)) for s, key in zip(what, keys)]
     contents = "".join(f'<li><a href="#{key}">{_text(s.title)}</a></li>' for s, key in zip(what, keys))
@@ -229,7 +233,7 @@ def _heat(row, number):
         kinds = " ".join(["right"] * (i == number) + ["strong"] * (share > 0.65) + ["full"] * (share > 0.85)
                          + ["zero"] * (not count))
         style = f' style="--share:{share:.0%}"' if count else ""
-        out.append(f'<td class="{kinds}"{style}>{count}</td>')
+        out.append(f'<td class="{kinds}"{style}>{_cell(count)}</td>')
     return "".join(out)
 
 
@@ -299,13 +303,20 @@ def _title(folder):
 
 
 def _settings(folder):
+    path = folder / "config.json"
     try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return {**settings, "model": str(settings["model"]), "data": str(settings["data"])}
+        settings = read_json(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{folder} is not the folder of a run: it has no config.json") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged: {error!r}") from error
+    if missing := {"model", "data"} - settings.keys():
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    for key, value in settings.items():
+        numbers, texts = SETTINGS.get(key, ((int, float, type(None)), True))
+        number = type(value) in numbers and 0 <= (value or 0) < 2**53
+        good = number or (isinstance(value, str) and texts in (True, value))
+        if not good or (key in ("epochs", "batch_size") and value == 0):
+            raise ValueError(f"{path} is damaged: {key} cannot be {value!r:.60}")
+    return settings
 
 
 class _Run:
@@ -317,14 +328,30 @@ class _Run:
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} holds no finished training: it has no {name}")
         self.history = train.History.from_csv(folder / "history.csv")
-        if not len(self.history):
-            raise ValueError(f"{folder / 'history.csv'} is empty: no epoch was finished")
+        if [r.epoch for r in self.history] != list(range(1, len(self.history) + 1)) or not len(self.history):
+            raise ValueError(f"{folder / 'history.csv'} does not hold epochs 1, 2, 3, ...: no training was finished")
         best = checkpoint.load(folder / "model.safetensors")
-        self.model, self.epoch = best.build().eval(), best.metadata["epoch"]
-        self.classes, self.shape = list(map(str, best.metadata["classes"])), tuple(best.metadata["input_shape"])
-        self.train = data.load(self.settings["data"])
+        try:
+            self.train = data.load(self.settings["data"])
+        except ValueError as error:
+            raise ValueError(f"{folder / 'config.json'}: {error}") from error
         self.test = data.load(self.settings["data"], train=False)
-        self.result = train.evaluate(self.model, self.test)
+        self.epoch, classes, shape = (best.metadata.get(key) for key in ("epoch", "classes", "input_shape"))
+        self.shape = self.test.x.shape[1:]
+        numbers = isinstance(shape, list) and all(type(n) is int for n in shape)  # arrays would compare otherwise
+        if (type(self.epoch) is not int or not 1 <= self.epoch <= len(self.history)
+                or not numbers or shape != list(self.shape)
+                or not isinstance(classes, list) or len(classes) != len(self.test.classes)):
+            raise ValueError(f"{best.path} is not of this run: epoch {self.epoch!r:.20} of {len(self.history)}, images "
+                             f"of {shape!r:.40} for {self.shape}, classes {classes!r:.100}")
+        self.classes, self.model = list(map(str, classes)), best.build().eval()
+        try:
+            self.result = train.evaluate(self.model, self.test)
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(f"{best.path} holds a model for other images: {error}") from error
+        if self.result.predictions.shape != (len(self.test), len(classes)):
+            raise ValueError(f"{best.path} holds a model for other classes: it puts out "
+                             f"{self.result.predictions.shape[1:]}, not {len(classes)}")
         self.said = self.result.predictions.argmax(axis=1)
         self.steps, self.recorder = self._training()
 
@@ -333,14 +360,19 @@ class _Run:
         path = self.folder / "last.safetensors"
         if not path.is_file():
             return None, None
-        saved = checkpoint.load(path).metadata.get("training", {})
-        state = next((s for kind, s in saved.get("callbacks", ()) if kind == "Recorder"), None)
-        if state is None:
-            return saved.get("steps"), None
         from . import signals
-        recorder = signals.Recorder(self.model)
-        recorder.load_state_dict(state)
-        return saved.get("steps"), recorder
+        saved, recorder = checkpoint.load(path).metadata.get("training"), signals.Recorder(self.model)
+        try:
+            steps, state = saved["steps"], next((s for kind, s in saved["callbacks"] if kind == "Recorder"), None)
+            if type(steps) is not int or not 0 < steps <= len(self.train):
+                raise ValueError(f"epochs of {steps!r:.20} steps")
+            if state is None:
+                return steps, None
+            recorder.load_state_dict(state)
+            recorder.rows()
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: it does not tell of this training ({error!r:.200})") from error
+        return steps, recorder
 
     def image(self):
         """One of the first digits of the test set that is told right."""
@@ -380,7 +412,7 @@ def _run(run):
 
 def _model(run):
     batch = run.settings.get("batch_size", 1)
-    table = summary(run.model, run.shape, batch_size=len(run.train) if batch == "all" else batch)
+    table = summary(run.model, run.shape, batch_size=min(batch, len(run.train)) if batch != "all" else len(run.train))
     size = lambda n: f"{n / 1024:,.1f}"
     rows = [(r.name, r.type, "-" if r.output_shape is None else " x ".join(map(str, r.output_shape)),
              f"{r.parameters:,}", size(r.parameter_bytes), size(r.activation_bytes)) for r in table.rows]
@@ -398,22 +430,24 @@ def _curves(run):
     rows = [[str(r.epoch), f"{r.loss:.4f}", "-" if r.accuracy is None else f"{r.accuracy:.2%}"] for r in run.history]
     if run.history[0].val_loss is not None:
         head += [_both("validation loss"), _both("validation accuracy")]
-        rows = [[*row, f"{r.val_loss:.4f}", f"{r.val_accuracy:.2%}"] for row, r in zip(rows, run.history)]
+        rows = [[*row, "-" if r.val_loss is None else f"{r.val_loss:.4f}",
+                 "-" if r.val_accuracy is None else f"{r.val_accuracy:.2%}"] for row, r in zip(rows, run.history)]
     caption = _both("Loss and accuracy over the epochs; the table below has the numbers.")
     return [Figure(draw, caption, "svg"), Table(head, rows)], ""
 
 
 def _planned(run):
-    """The schedule's learning rate at the beginning of each step, or None where the history tells another story."""
+    """Of up to 10,000 steps (epochs done before, the schedule's learning rate), or None where the history tells
+    another story."""
     s, schedule = run.settings, train.SCHEDULES.get(run.settings.get("schedule"))
     if schedule is None or not run.steps or s.get("lr") is None:
         return None
-    total = run.steps * s["epochs"]
-    rates = s["lr"] * np.array([schedule(i / total) for i in range(total)])
-    seen = [(r.epoch, r.lr) for r in run.history]
-    fits = all(lr is not None and e <= s["epochs"] and math.isclose(rates[e * run.steps - 1], lr, rel_tol=1e-6)
-               for e, lr in seen)
-    return rates if fits else None
+    total = run.steps * s.get("epochs", len(run.history))
+    rate = lambda step: s["lr"] * schedule(step / total)
+    seen = [(r.epoch * run.steps, r.lr) for r in run.history]
+    fits = all(lr is not None and end <= total and math.isclose(rate(end - 1), lr, rel_tol=1e-6) for end, lr in seen)
+    shown = np.unique(np.linspace(0, total - 1, min(total, 10_000)).astype(np.int64)).tolist()
+    return [(step / run.steps, rate(step)) for step in shown] if fits else None
 
 
 def _rate(run):
@@ -428,7 +462,7 @@ def _rate(run):
         style.axes(axes, theme, "epoch")
         axes.set_ylabel("learning rate", color=theme.ink)
         if rates is not None:
-            axes.plot(np.arange(len(rates)) / run.steps, rates, color=theme.colours[0], linewidth=2)
+            axes.plot(*zip(*rates), color=theme.colours[0], linewidth=2)
         axes.plot(*zip(*seen), "o" if rates is not None else "o-", color=theme.colours[1], markersize=6)
         axes.set_ylim(0, None)
         axes.locator_params(axis="x", integer=True)
@@ -483,7 +517,10 @@ def _seen(run, *parts):
 def _signal(run, name, caption, **options):
     def draw(path, dark):
         from . import signals
-        getattr(signals, name)(run.recorder, path, dark=dark, **options)
+        try:
+            getattr(signals, name)(run.recorder, path, dark=dark, **options)
+        except (LookupError, TypeError, ArithmeticError, AttributeError) as error:  # of a damaged record
+            raise ValueError(f"what was recorded during the training cannot be drawn ({error!r:.200})") from error
     return Figure(draw, caption)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ DARK = Theme("#15181B", "#E8E8E8", "#7C838A", "#15181B", "#454B51",
              ("#56B4E9", "#E69F00", "#20C997", "#CC79A7", "#F0E442", "#FF7F50", "#FFFFFF"))
 FONTS = ("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo",
          "AppleGothic")  # of which those that are installed draw what matplotlib's own has not
+NO_XML = re.compile(b"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]|\xef\xbf[\xbe\xbf]")  # control characters, in UTF-8
 MARKERS, LINES = "osD^vPX", ("-", "--", ":", "-.")
 
 
@@ -113,6 +115,8 @@ def write(figure, path: str | os.PathLike[str]) -> Path:
     _as_written(figure)
     with replacing(path) as beside:
         figure.savefig(beside, format=path.suffix[1:].lower(), dpi=150)
+        if path.suffix.lower() == ".svg":
+            beside.write_bytes(NO_XML.sub(b" ", beside.read_bytes()))
     return path
 
 
@@ -122,6 +126,7 @@ def _as_written(figure):
     from matplotlib.text import Text
     texts = [t for t in figure.findobj(Text) if t.get_text()]
     for text in texts:
+        text.set_text(text.get_text().encode(errors="replace").decode())  # a file's name may be no Unicode
         if "\\mathdefault" not in text.get_text():
             text.set_parse_math(False)
     foreign = [t for t in texts if any(c >= "\u1100" for c in t.get_text())]
