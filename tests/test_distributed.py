@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nightly import NIGHTLY
 
 import minigrad
 from minigrad import Tensor, data, distributed, models, nn, optim, train
@@ -31,7 +32,6 @@ from minigrad.ensemble import Ensemble
 from minigrad.tensor import grad
 
 ROOT = Path(minigrad.__file__).parents[1]
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 PRELUDE = """
 import os, re, signal, sys, threading, time, warnings
 import numpy as np
@@ -224,6 +224,25 @@ def ranks_sum_gradients():
     p = nn.Parameter(np.ones(2 + world.rank))
     raises(ValueError, "there twice", lambda: world.summed([p, p]))
     raises(ValueError, "on rank 0", lambda: world.summed([p]))
+
+
+def ranks_overlap():
+    """When the first layer's gradient is complete, those of the layers behind it are on their way."""
+    model = nn.Sequential(*[nn.Dense(8, 8, bias=False) for _ in range(4)])
+    params, sent = list(model.parameters()), []
+    world.synchronize(model)
+    block = world.summed(params, overlap=True, bucket=200)
+    for p in params:
+        p.register_hook(lambda g: sent.append(block.sent))
+    for _ in range(2):  # the second time the order is known
+        sent.clear()
+        with block:
+            model(np.ones((2, 8), np.float32)).sum().backward()
+    assert sent == [0, 1, 2, 3]
+
+
+def test_gradients_leave_while_backward_runs(tmp_path):
+    run(tmp_path, 2, ranks_overlap)
 
 
 def check_gradients(overlap, n, r):

@@ -11,7 +11,8 @@ import time
 
 import numpy as np
 import pytest
-from test_distributed import NIGHTLY, ROOT, mpiexec, run
+from nightly import NIGHTLY, part
+from test_distributed import ROOT, mpiexec, run
 
 import minigrad
 from minigrad import Tensor, checkpoint, nn, optim, train
@@ -130,11 +131,11 @@ def whole(tmp_path_factory):
     return out, checkpoint.load(folder / "last.safetensors")
 
 
-@pytest.mark.parametrize(("how", "code", "told"), [
-    ("SIGINT", 0, "interrupted in epoch 2 after 7 of 13 steps"),
+@pytest.mark.parametrize(("how", "code", "told"), part([
     ("SIGTERM", 143, "terminated in epoch 2 after 7 of 13 steps"),
+    ("SIGINT", 0, "interrupted in epoch 2 after 7 of 13 steps"),
     ("SIGKILL", 9, "EXIT CODE: 9"),
-    ("error", 1, "failed and ends all ranks")])
+    ("error", 1, "failed and ends all ranks")], 2))
 def test_a_rank_that_ends_ends_all_and_the_training_goes_on(tmp_path, whole, how, code, told):
     begun = time.monotonic()
     out = run(tmp_path, 2, ranks_end, Ending, arguments=(str(tmp_path / "run"), how), code=code)
@@ -155,7 +156,7 @@ def losses(text):
     return re.search(r"losses .* interrupted False", text)[0]
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 1)])
+@pytest.mark.parametrize(("before", "after"), part([(3, 1), (2, 3)], 2))
 def test_a_checkpoint_goes_on_with_another_number_of_ranks(tmp_path, before, after):
     run(tmp_path, before, ranks_end, Ending, arguments=(str(tmp_path / "run"), "SIGINT"))
     told = run(tmp_path, after, ranks_end, Ending, arguments=(str(tmp_path / "run"), None, True))

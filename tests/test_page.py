@@ -12,6 +12,7 @@ from pathlib import Path
 import browser
 import numpy as np
 import pytest
+from nightly import part
 
 from minigrad.viz import page
 
@@ -318,14 +319,14 @@ def seen(chromium, path):
     return opened
 
 
-@pytest.mark.parametrize("asks", ASKS)
+@pytest.mark.parametrize("asks", part(ASKS, 3))
 def test_the_policy_of_a_page_blocks_what_it_asks_for(site, chromium, asks):
     with (page.PAGES / "trial.js").open("a", encoding="utf-8") as file:
         file.write("\n" + ASKS[asks])
     assert any("Content Security Policy" in error for error in seen(chromium, site()).errors)
 
 
-@pytest.mark.parametrize("asks", ASKS)
+@pytest.mark.parametrize("asks", part(ASKS, 3))
 def test_the_harness_notices_a_request(tmp_path, chromium, asks):
     opened = seen(chromium, bare(tmp_path, ASKS[asks]))
     beside = (tmp_path / "beside.png").as_uri()

@@ -11,6 +11,7 @@ import sys
 import browser
 import numpy as np
 import pytest
+from nightly import part
 
 import minigrad as mg
 from minigrad import Tensor, cli, data, functional, models, nn
@@ -99,7 +100,7 @@ def small(tmp_path, loss, name="page.html", **more):
 
 
 # ---- the four graphs, walked to the end ----
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", part(GRAPHS, 2))
 def test_final_gradients_equal_those_of_backward(name, browser_page, written):
     path, grads = written(name)
     page = browser_page(path)
@@ -123,7 +124,7 @@ def test_final_gradients_equal_those_of_backward(name, browser_page, written):
         assert drawn["bytes"] == player.told(grad)["picture"]["bytes"]
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", part(GRAPHS, 2))
 def test_every_step_is_told_by_keys_and_by_scrubber(name, browser_page, written):
     path = written(name)[0]
     run = embedded(path)["runs"][0]
@@ -530,8 +531,7 @@ def test_the_hash_restores_the_place(browser_page, tmp_path):
     browser.until(page, "state.step === 0")
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "dark"), part([(390, False), (390, True), (1280, True), (1280, False)], 2))
 def test_it_fits(browser_page, written, width, dark):
     page = browser_page(written("xor")[0], width=width, dark=dark)
     for step in (0, 1, page.evaluate("run().turn"), page.evaluate("run().turn + 2"), page.evaluate("run().end")):
@@ -812,7 +812,7 @@ def test_views_are_consistent():
     assert isinstance(loss.node, Node) and json.dumps(pages.compact(run))
 
 
-@pytest.mark.parametrize("name", ["xor", "cnn"])
+@pytest.mark.parametrize("name", part(["cnn", "xor"], 2))
 def test_messages_do_not_hide_each_other(name, browser_page, written):
     page = browser_page(written(name)[0])
     for step in range(page.evaluate("run().turn"), page.evaluate("run().end")):

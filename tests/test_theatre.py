@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nightly import part
 
 from minigrad import default_generator, manual_seed, optim, viz
 from minigrad.optim import classical
@@ -124,7 +125,7 @@ def test_a_path_that_leaves_all_bounds_is_over():
     assert len(theatre.descend(functions.by_name("saddle"), "steepest-descent", 9, search="exact").points) < 10
 
 
-@pytest.mark.parametrize("name", functions.FUNCTIONS)
+@pytest.mark.parametrize("name", part(functions.FUNCTIONS, 2))
 def test_rates_are_sensible_everywhere(name):
     f = functions.by_name(name)
     for optimizer in SEVEN if f.steps < 200 else ("sgd", "nag", "adam"):
@@ -278,7 +279,7 @@ def test_pictures_say_what_they_show(monkeypatch):
     assert level.get_marker() != "None" and set(level.get_ydata()) == {runs[2].gaps[-1]}
 
 
-@pytest.mark.parametrize("name", functions.FUNCTIONS)
+@pytest.mark.parametrize("name", part(functions.FUNCTIONS, 3))
 def test_rates_of_all_kinds_are_drawn_on_every_function(monkeypatch, name):
     pytest.importorskip("matplotlib")
     agg = pytest.importorskip("matplotlib.backends.backend_agg")
