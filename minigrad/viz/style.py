@@ -120,13 +120,18 @@ def write(figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def shown(text: str) -> str:
+    """What can be drawn of a text: a file's name may be no Unicode, and hold characters that no font and no XML has."""
+    return NO_XML.sub(b" ", text.encode(errors="replace")).decode()
+
+
 def _as_written(figure):
     """No formulas in texts (the numbers on axes, which matplotlib writes later, are some), and Korean by a font."""
     from matplotlib import font_manager
     from matplotlib.text import Text
     texts = [t for t in figure.findobj(Text) if t.get_text()]
     for text in texts:
-        text.set_text(text.get_text().encode(errors="replace").decode())  # a file's name may be no Unicode
+        text.set_text(shown(text.get_text()))
         if "\\mathdefault" not in text.get_text():
             text.set_parse_math(False)
     foreign = [t for t in texts if any(c >= "\u1100" for c in t.get_text())]

@@ -92,7 +92,7 @@ def confusion_matrix(counts, classes: Sequence[str] | None, path: str | os.PathL
     """
     counts = np.asarray(counts)
     n = len(counts) if counts.ndim else 0
-    classes = [short(c) for c in (range(n) if classes is None else classes)]
+    classes = [short(style.shown(str(c))) for c in (range(n) if classes is None else classes)]
     if counts.shape != (n, n) or len(classes) != n or not n:
         raise ValueError(f"confusion_matrix: counts {counts.shape} must be (C, C), for {len(classes)} classes")
     if counts.dtype.kind not in "iuf" or not (np.isfinite(counts) & (counts >= 0)).all():
