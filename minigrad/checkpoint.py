@@ -239,7 +239,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(getattr(error, "errno", errno.ENOLCK), "this folder cannot be written "
                       f"({getattr(error, 'strerror', None) or error}): choose another", str(folder)) from error
     try:
-        for left in folder.glob(".*.tmp"):
+        for left in folder.glob(".*.[0-9]*.[0-9]*.tmp"):
             with contextlib.suppress(OSError):
                 left.unlink()
         yield

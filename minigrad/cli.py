@@ -59,6 +59,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -112,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ValueError, ArithmeticError, ImportError) as error:
-        _tell("error: " + "; ".join(line.strip() for line in str(error).splitlines() if line.strip()))
+        if not getattr(error, "on_all_ranks", False):  # where rank 0, which raised it, tells it
+            _tell("error: " + "; ".join(line.strip() for line in str(error).splitlines() if line.strip()))
         return 1
 
 
@@ -181,7 +183,8 @@ def _train(options) -> int:
     if history.interrupted:
         again = [f"--{name}" for name in ("live", "tensorboard", "report") if getattr(options, name)]
         again += ["--every", str(options.every)] if options.every else []
-        say(f"to go on where this stopped: {' '.join(['minigrad train --resume', str(folder), *again])}")
+        start = f"mpiexec -n {world.size} minigrad train --distributed" if world.size > 1 else "minigrad train"
+        say(f"to go on where this stopped: {' '.join([start, '--resume', shlex.quote(str(folder)), *again])}")
         return code
     best = checkpoint.load(folder / "model.safetensors")
     result = train.evaluate(best.build(), test)

@@ -59,6 +59,7 @@ class Whole:
 
     def __exit__(self, kind, *_):
         self.busy = False
+        self.broken = self.broken or kind is not None
         if self.asked and kind is None and not self.together:
             error, self.asked = self.asked, None
             raise error

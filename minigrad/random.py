@@ -15,9 +15,9 @@ import numpy as np
 
 from .tensor import Tensor
 
-__all__ = ["bernoulli", "cauchy", "default_generator", "drawing_from", "exponential", "gumbel", "laplace", "logistic",
-           "lognormal", "manual_seed", "multivariate_normal", "normal", "rand", "randint", "randn", "randperm",
-           "seeded", "uniform", "weibull"]
+__all__ = ["bernoulli", "cauchy", "default_generator", "drawing_from", "exponential", "generators_of", "gumbel",
+           "laplace", "logistic", "lognormal", "manual_seed", "multivariate_normal", "normal", "rand", "randint",
+           "randn", "randperm", "seeded", "uniform", "weibull"]
 
 Size = int | tuple[int, ...] | None
 Chance = np.random.Generator | None
@@ -40,6 +40,23 @@ def manual_seed(seed: int) -> np.random.Generator:
 def default_generator() -> np.random.Generator:
     """The generator that is used where none is given."""
     return _instead.get() or _default
+
+
+def generators_of(*things) -> list[np.random.Generator]:
+    """All that ``things`` draw from, each once: the default generator, and what they hold as ``generator``, they and
+    their ``sampler``, ``dataset``, ``transform`` and ``transforms``, however deep."""
+    todo, seen, found = [*things][::-1], set(), {id(default_generator()): default_generator()}
+    while todo:
+        thing = todo.pop()
+        if thing is None or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(held := getattr(thing, "generator", None), np.random.Generator):
+            found.setdefault(id(held), held)
+        several = getattr(thing, "transforms", None)
+        todo += [*several] if isinstance(several, (list, tuple)) else []
+        todo += [getattr(thing, name, None) for name in ("transform", "dataset", "sampler")]
+    return list(found.values())
 
 
 @contextlib.contextmanager

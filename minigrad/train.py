@@ -10,7 +10,9 @@ import itertools
 import math
 import operator
 import os
+import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -27,7 +29,7 @@ from .mode import enable_grad, no_grad
 from .nn import Module
 from .optim import Accumulate, LRScheduler, MultiOptimizer, Optimizer, ReduceLROnPlateau, Wrapper
 from .progress import Progress, Terminated, Whole
-from .random import default_generator
+from .random import default_generator, drawing_from, generators_of
 from .tensor import Tensor
 
 __all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate", "fit"]
@@ -323,11 +325,13 @@ def _alone(model):
 def _train(run, validation, checkpoint, resume, bar):
     model, optimizer, epochs, callbacks, world = run.model, run.optimizer, run.epochs, run.callbacks, run.world
     history, modes = run.history, [(m, m.training) for m in model.modules()]
-    stopped = False
+    stopped, run.validation = False, validation
+    if resume is None and run.folder is not None and (run.folder / "last.safetensors").exists():
+        bar.say(f"{run.folder} holds another training, which this one replaces: resume= would go on with it")
     if resume is not None:
         for line in run.restore(Path(resume)):
             bar.say(line)
-        stopped = any(getattr(callback, "stopped", False) for callback in callbacks)
+        stopped = world.any(any(getattr(callback, "stopped", False) for callback in callbacks))
         bar.say(f"stopped after {len(history)} epochs" if stopped else f"resumed {run.where()}"
                 if len(history) < epochs else f"{len(history)} of {epochs} epochs are done")
     try:
@@ -345,10 +349,12 @@ def _train(run, validation, checkpoint, resume, bar):
                             callback.on_epoch_begin(model, history)
                 run.epoch(bar)
                 measured = None, None
+                run.skip_to = run.chance_now()  # validation may draw too, and is done again where it is not finished
                 if validation is not None:
                     with _averages(optimizer, run.whole):
                         measured = run.validated(validation)
                 with run.whole:
+                    run.skip_to = None
                     run.finish_epoch(*measured)
                     if checkpoint and history.best is history[-1]:
                         with _averages(optimizer, contextlib.nullcontext()):
@@ -360,15 +366,21 @@ def _train(run, validation, checkpoint, resume, bar):
                     with run.whole:
                         run.heed_lr()
                         run.save()
+                world.check(model)
                 run.heed_signals()
                 if world.any(enough):
                     break
     except (KeyboardInterrupt, Terminated) as signalled:
+        if world.size > 1 and not run.asked:  # on this rank alone: the others wait elsewhere
+            raise
         history.interrupted = True
-        saved = "" if run.folder is None else f"; {run.folder} has no more than its last checkpoint"
+        saved = "" if run.folder is None else f"; {run.folder} holds its last checkpoint"
         if run.folder is not None and not run.whole.broken:
-            run.save()
-            saved = f", and {run.folder} all that resume= needs to go on"
+            try:
+                run.save()
+                saved = f", and {run.folder} holds all to go on"
+            except OSError as error:
+                saved += f": {error}"
         ended = "terminated" if isinstance(signalled, Terminated) else "interrupted"
         bar.say(f"{ended} {run.where()}; the model keeps what it learnt{saved}")
         if isinstance(signalled, Terminated):
@@ -445,8 +457,10 @@ class _Run:
         self.set_lrs = list(self.lrs)  # what it made of them, to notice a change from outside
         self.schedule, self.scheduler, self.interval = schedule, None, interval
         self._check_schedule()
+        self.validation = None
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
+        self.seed = 0  # of what the optimizer draws on all ranks in this epoch
         self.resharded = False  # which was that of another number of ranks
         self.asked = None  # what a signal to any of the ranks shall raise on all
         self.folder = self.every = None  # where and after how many steps all this is saved
@@ -475,9 +489,10 @@ class _Run:
         """The rest of this epoch's steps."""
         with self.whole:
             if self.skip_to is None:
-                self.chance = [g.bit_generator.state for g in self._generators()]
+                self.chance = self.chance_now()
             if self.world.size > 1:
                 self.world.spread(self._generators())
+                self.seed = self.world.broadcast(zlib.crc32(repr(self.chance[0]).encode()))
             batches = iter(self.loader)
             if self.skip_to is not None:
                 for _ in itertools.islice(batches, self.step):
@@ -535,7 +550,16 @@ class _Run:
                 loss.backward()
             return Tensor(np.asarray(value, loss.dtype))
         with enable_grad():
-            self.optimizer.step(closure)
+            if self.world.size == 1:
+                self.optimizer.step(closure)
+            else:  # what the optimizer draws is the same on all ranks, what the model draws is not
+                own = default_generator()
+
+                def in_own():
+                    with drawing_from(own):
+                        return closure()
+                with drawing_from(np.random.default_rng([self.seed, self.step])):
+                    self.optimizer.step(in_own)
         self.sums.add(*first[0])
         self.sums.lr = self.lr
         if self.scheduler is not None and self.interval == "step":
@@ -630,10 +654,11 @@ class _Run:
     # ---- across a pause ----
     def _generators(self):
         """Whatever draws during training: minigrad's generator, and those of the loader, transforms and layers."""
-        holders = [self.loader, getattr(self.loader, "sampler", None), *_transforms(self.loader.transform),
-                   *_transforms(getattr(self.loader.dataset, "transform", None)), *self.model.modules()]
-        held = [getattr(h, "generator", None) for h in holders]
-        return list({id(g): g for g in [default_generator(), *held] if isinstance(g, np.random.Generator)}.values())
+        loaders = [self.loader, *([self.validation] if isinstance(self.validation, DataLoader) else ())]
+        return generators_of(*loaders, *self.model.modules())
+
+    def chance_now(self):
+        return [g.bit_generator.state for g in self._generators()]
 
     def _set_chance(self, states):
         generators = self._generators()
@@ -651,13 +676,13 @@ class _Run:
         if self.folder is None:
             return
         self.world.check(self.model)
-        now = self.skip_to or [g.bit_generator.state for g in self._generators()]
+        now = self.skip_to or self.chance_now()
         self.heed_lr()
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         training = {"history": [asdict(r) for r in self.history], "epochs": self.epochs, "lrs": self.lrs,
                     "step": self.step,
                     "schedule": scheduler, "callbacks": [(kind, c.state_dict()) for kind, c in self._with_state()],
-                    "steps": len(self.loader), "sums": asdict(self.sums), "chance": now,
+                    "division": self.loader.division, "sums": asdict(self.sums), "chance": now,
                     "chance_of_ranks": self.world.gather(now), "chance_at_epoch_start": self.chance}
         previous = self.folder / "previous.safetensors"
 
@@ -690,15 +715,20 @@ class _Run:
         if damaged is not None:
             return [f"{damaged}; this goes on from {saved.path.name}", *notes]
         self.saved = self.folder is not None and saved.path.parent.resolve() == self.folder.resolve()
+        if self.folder is not None and not self.saved:
+            self.world.from_first(lambda: _copied(saved.path.with_name("model.safetensors"), self.folder))
         return notes
 
     def _restore(self, saved):
         path, training = saved.path, saved.metadata.get("training")
         if not isinstance(training, dict):
             raise files.ModelFileError(f"{path} holds a model, but no training to resume")
-        if training["steps"] != len(self.loader):
-            raise ValueError(f"{path} was trained in epochs of {training['steps']} steps, these have "
-                             f"{len(self.loader)}: use the same data and batch size")
+        was, now = tuple(training["division"]), self.loader.division
+        if was != now:
+            raise ValueError("{} was trained on {} rows in {} batches of {}, these are {} in {} of {}: use the same "
+                             "data and batch size".format(path, *was, *now))
+        if len(training["history"]) > self.epochs:
+            raise ValueError(f"{path} has {len(training['history'])} epochs already, more than epochs={self.epochs}")
         if (len(training["lrs"]) != len(self.rated) or not 0 <= training["step"] <= len(self.loader)
                 or not all(0 <= lr < math.inf for lr in training["lrs"])):
             raise files.ModelFileError(f"{path} is no training that can be resumed: it has learning rates "
@@ -724,6 +754,7 @@ class _Run:
             ranks = training["chance_of_ranks"]
             self.resharded = len(ranks) != self.world.size > 1
             self.skip_to = training["chance"] if len(ranks) != self.world.size else ranks[self.world.rank]
+            self._set_chance(self.skip_to)  # or it is said now, not in the epoch
         self._set_chance(self.chance or training["chance"])
         return self._stretched(training["epochs"])
 
@@ -760,6 +791,12 @@ def _kind(value):
                 list if isinstance(value, tuple) or (isinstance(value, np.ndarray) and value.ndim) else float)
 
 
+def _copied(best, folder):
+    if best.is_file():
+        with files.replacing(folder / best.name) as beside:
+            shutil.copyfile(best, beside)
+
+
 def _last(path):
     """(the training in a file, or the last whole one in a folder, the error that another was passed over for)."""
     if not path.is_dir() and path.suffix in files.SUFFIXES:
@@ -773,7 +810,3 @@ def _last(path):
             raise damaged from None
 
 
-def _transforms(transform):
-    yield transform
-    for t in getattr(transform, "transforms", ()):
-        yield from _transforms(t)

@@ -76,6 +76,12 @@ def ranks_misuse(folder):
         fitted(world, optim.SGD, bad, y, batch_size=None)
     with raises((OSError, RuntimeError), "this folder cannot be written"):
         fitted(world, optim.SGD, x, y, checkpoint="/dev/null/x")
+    with raises(ValueError, "shard: on rank 1"):
+        fitted(world, optim.SGD, x[:40 - world.rank], y[:40 - world.rank])
+    with raises(ValueError, "every rank is given the whole data, and takes its rows"):
+        fitted(world, optim.SGD, x, y, batch_size=8 - world.rank)
+    for draws in (optim.NoisySGD, lambda p: optim.GradientNoise(optim.SGD(p, lr=0.1)), optim.classical.SGLD):
+        fitted(world, draws, x, y)  # which looks whether the ranks' weights are the same
     calls = []
 
     def one_rank_wants_to_stop(model, history):

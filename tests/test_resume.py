@@ -222,7 +222,7 @@ def test_sigterm_saves_says_where_and_ends(tmp_path):
     assert program.returncode == 143
     assert told == "cleaned up True\n"
     assert "terminated in epoch 3 after 0 of 1 steps; the model keeps what it learnt, and" in error
-    assert f"{tmp_path / 'run'} all that resume= needs to go on" in error
+    assert f"{tmp_path / 'run'} holds all to go on" in error
     assert "Traceback" not in error
     assert len(checkpoint.load(tmp_path / "run/last.safetensors").metadata["training"]["history"]) == 2
 
@@ -346,7 +346,9 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_goes_on(tmp_path, capsy
      "up to 1: install that version"),
     (lambda m: m.pop("training"), "holds a model, but no training to resume"),
     (lambda m: m["training"].pop("sums"), "no training that can be resumed"),
-    (lambda m: m["training"].update(steps=7), "epochs of 7 steps, these have 5"),
+    (lambda m: m["training"].update(division=[80, 7, 12]), "on 80 rows in 7 batches of 12, these are 80 in 5 of 16"),
+    (lambda m: m["training"].update(division=[79, 5, 16]), "on 79 rows in 5 batches of 16, these are 80"),
+    (lambda m: m["training"].update(history=4 * m["training"]["history"]), "has 4 epochs already, more than epochs=3"),
     (lambda m: m["training"].update(chance=[]), "drew from 0 generators"),
     (lambda m: m["training"].update(history=[{"epoch": 1}]), "no training that can be resumed"),
     (lambda m: m["training"].update(lrs=3), "no training that can be resumed"),
@@ -432,3 +434,138 @@ def test_fits_leave_no_files_threads_or_folders(tmp_path, monkeypatch):
     assert open_files() == files
     assert threading.active_count() == threads
     assert not list((tmp_path / "temporary").iterdir())
+
+
+# ---- all that draws ----
+class Noisy:
+    """A transform with a generator, by itself or inside of others."""
+
+    def __init__(self, seed, inner=None):
+        self.generator, self.transform = np.random.default_rng(seed), inner
+
+    def __call__(self, x):
+        x = x if self.transform is None else self.transform(x)
+        return x + 0.1 * self.generator.standard_normal(x.shape).astype(np.float32)
+
+
+class NoisyDataset:
+    def __init__(self, dataset):
+        self.dataset, self.generator = dataset, np.random.default_rng(7)
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, rows):
+        x, y = self.dataset[rows]
+        return x + 0.1 * self.generator.standard_normal(x.shape).astype(np.float32), y
+
+
+def test_whatever_draws_goes_on_where_it_was(tmp_path):
+    """Generators of datasets in datasets, of transforms in transforms, of a validation that is broken off."""
+    def draws(folder=None, at=None, **options):
+        minigrad.manual_seed(0)
+        model, calls = Dropping(), []
+
+        class Validation(data.DataLoader):
+            def __iter__(self):
+                for batch in super().__iter__():
+                    calls.append(1)
+                    if len(calls) == at:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    yield batch
+        inside = data.ArrayDataset(X, Y, transform=Noisy(1, Noisy(2)))
+        loader = data.DataLoader(NoisyDataset(inside), 16, shuffle=True)
+        validation = Validation((X, Y), 16, shuffle=True, transform=Noisy(3, data.AddNoise(0.1)))
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        history = train.fit(model, loader, optimizer, epochs=3, validation=validation, checkpoint=folder,
+                            progress=False, **options)
+        return outcome(model, optimizer, history), history
+    expected, _ = draws()
+    assert draws(tmp_path, 8)[1].interrupted
+    assert draws(tmp_path, resume=tmp_path)[0] == expected
+
+
+def test_a_lazy_model_that_ended_before_its_first_step(tmp_path):
+    def lazy(**options):
+        minigrad.manual_seed(0)
+        model = nn.Sequential(nn.LazyLinear(8), nn.Tanh(), nn.LazyLinear(3))
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        return outcome(model, optimizer, train.fit(model, (X, Y), optimizer, epochs=2, batch_size=16, progress=False,
+                                                   generator=np.random.default_rng(1), **options))
+
+    def crash(x):
+        raise Crash
+    expected = lazy()
+    with pytest.raises(Crash):
+        lazy(checkpoint=tmp_path, transform=crash)
+    assert lazy(checkpoint=tmp_path, resume=tmp_path) == expected
+
+
+def test_half_a_step_is_not_saved_for_a_whole_one(tmp_path):
+    """Ctrl-C that comes by the program's own handler: the last whole checkpoint stays."""
+    def half(x):
+        half.calls += 1
+        if half.calls == 8:
+            raise KeyboardInterrupt
+        return x
+    half.calls = 0
+    expected = outcome(*run())
+    whole = train.fit
+    minigrad.manual_seed(0)
+    model = Dropping()
+    noise = data.AddNoise(0.1, generator=np.random.default_rng(3))
+    loader = data.DataLoader((X, Y), 16, shuffle=True, transform=data.Compose([noise, half]))
+    history = whole(model, loader, optim.Adam(model.parameters()), epochs=3, validation=(X, Y), checkpoint=tmp_path,
+                    progress=False)
+    assert history.interrupted
+    assert steps(tmp_path) == 5
+    goes_on(tmp_path, expected)
+
+
+def test_the_best_model_so_far_comes_along_to_another_folder(tmp_path):
+    run(tmp_path / "a", epochs=1)
+    run(tmp_path / "b", epochs=1, resume=tmp_path / "a")
+    assert checkpoint.load(tmp_path / "b/model.safetensors").metadata["epoch"] == 1
+
+
+def test_what_is_replaced_is_said_and_files_of_others_stay(tmp_path, capsys):
+    (tmp_path / ".notes.tmp").write_text("mine")
+    run(tmp_path, epochs=1)
+    run(tmp_path, epochs=1, progress=True)
+    assert "holds another training, which this one replaces: resume= would go on with it" in capsys.readouterr().err
+    assert (tmp_path / ".notes.tmp").read_text() == "mine"
+
+
+def test_a_full_disk_at_ctrl_c_keeps_the_history(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def interrupt(model, history):
+        monkeypatch.setattr(checkpoint, "save", full)
+        raise KeyboardInterrupt
+    with pytest.raises(OSError, match="No space left"):  # by the save after the callback
+        run(tmp_path, callbacks=[interrupt], progress=True)
+
+    class Loader(data.DataLoader):
+        def __iter__(self):
+            for i, batch in enumerate(super().__iter__()):
+                if i == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield batch
+    monkeypatch.undo()
+    model = nn.Dense(6, 3)
+
+    def later(model, history):
+        monkeypatch.setattr(checkpoint, "save", full)
+    history = train.fit(model, Loader((X, Y), 16), optim.SGD(model.parameters(), lr=0.1), epochs=2,
+                        checkpoint=tmp_path / "b", callbacks=[Later(later)])
+    assert history.interrupted
+    assert "holds its last checkpoint: [Errno 28] No space left on device" in capsys.readouterr().err
+
+
+class Later:
+    def __init__(self, function):
+        self.on_epoch_begin = function
+
+    def __call__(self, model, history):
+        pass

@@ -186,7 +186,7 @@ def test_it_trains_outside_the_main_thread():
 
 def test_resuming_something_else_is_refused(tmp_path):
     fitted(epochs=1, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match="epochs of 5 steps, these have 7"):
+    with pytest.raises(ValueError, match="on 70 rows in 5 batches of 16, these are 70 in 7 of 10: use the same data"):
         fitted(epochs=2, batch_size=10, resume=tmp_path)
     with pytest.raises(checkpoint.ModelFileError, match="state of Adam, the optimizer is SGD"):
         fitted(epochs=2, optimizer=optim.SGD, resume=tmp_path)

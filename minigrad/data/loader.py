@@ -96,6 +96,11 @@ class DataLoader:
         n = self._size
         return n if self.batch_size is None else min(self.batch_size, n)
 
+    @property
+    def division(self) -> tuple[int, int, int]:
+        """(rows of an epoch, batches, rows of each but perhaps the last)."""
+        return self._size, len(self), self._step
+
     def __len__(self) -> int:
         """Number of batches in one epoch."""
         n, step = self._size, self._step

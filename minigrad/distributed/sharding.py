@@ -22,7 +22,7 @@ class Sharded(DataLoader):
     def __new__(cls, loader: DataLoader, world):
         kind = type(loader)
         if not issubclass(kind, DataLoader) or kind.__iter__ is not DataLoader.__iter__:
-            raise TypeError(f"shard takes a DataLoader, not {kind.__name__}: its batches cannot be divided")
+            raise TypeError(f"shard takes a DataLoader, not {kind.__name__}: its batches may come in their own way")
         if kind is not DataLoader:  # what it does with batches comes after they are divided
             own = {name: vars(Sharded)[name] for name in ("__init__", "__iter__", "__repr__")}
             cls = type(f"Sharded{kind.__name__}", (kind, Sharded), own)

@@ -34,7 +34,7 @@ def init(timeout: float | None = None) -> World:
     The first call tells, on stderr, which process is which rank, shares the cores of a machine among its ranks, as the
     threads that each computes with, unless MINIGRAD_NUM_THREADS is set, and lets an exception that nobody catches end
     all ranks. timeout: seconds after which waiting for the others is given up, None: never. Raises ImportError if this
-    was started by mpiexec and mpi4py is missing, RuntimeError if mpiexec belongs to another MPI than mpi4py's.
+    was started by mpiexec and mpi4py is missing, OSError if mpiexec belongs to another MPI than mpi4py's.
     """
     global _world
     if _world is None:
@@ -46,7 +46,7 @@ def init(timeout: float | None = None) -> World:
                 raise
             comm = None
         if comm is not None and started > 1 == comm.size:
-            raise RuntimeError(f"{started} processes were started, but each is alone in its MPI world: this mpiexec is "
+            raise OSError(f"{started} processes were started, but each is alone in its MPI world: this mpiexec is "
                                f"another MPI's than mpi4py's ({mpi().Get_library_version().splitlines()[0].strip()})")
         _world = World(comm)
         if _world.size > 1:
@@ -143,7 +143,7 @@ class World:
         if array.dtype.kind not in "biufc":
             raise TypeError(f"sum: numbers are wanted, not {array.dtype}")
         if self.size == 1:
-            return array.astype(np.int64) if array.dtype.kind == "b" else array
+            return array.astype(np.int64 if array.dtype.kind == "b" else array.dtype)
         wire = np.int64 if array.dtype.kind == "b" else _wire(array.dtype)
         total = np.array(array, wire, order="C")
         self.wait(self.comm.Iallreduce(mpi().IN_PLACE, total), "sum")
@@ -200,7 +200,8 @@ class World:
             except Exception as raised:
                 error = raised
         sent = self.broadcast(error and _sendable(error))
-        if error or sent:
+        if sent:
+            sent.on_all_ranks = True  # so that one of them may speak for all
             raise error or sent
         return self.broadcast(result)
 
@@ -265,7 +266,12 @@ class World:
 
     def shard(self, loader: DataLoader) -> Sharded:
         """The loader's batches, of each this rank's rows: see `Sharded`."""
-        return Sharded(loader, self)
+        sharded = Sharded(loader, self)
+        here = len(loader.dataset), *loader.division
+        there = self.broadcast(here)
+        self._agree("shard", "" if here == there else "{} rows, of which {} in {} batches of {}, on rank 0 {}, {} in "
+                    "{} of {}: every rank is given the whole data, and takes its rows".format(*here, *there))
+        return sharded
 
     def part(self, n: int) -> tuple[slice, float]:
         """Of n rows this rank's, and their share of all, as `shard` divides a batch."""

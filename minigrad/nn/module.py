@@ -191,6 +191,7 @@ class Module(Hooks):
                     p.data = value
             for generator, drawn in states:
                 generator.bit_generator.state = drawn
+        state = {name: value for name, value in state.items() if np.size(value)}  # of lazy layers not yet built: none
         try:
             for name, module in lazy:
                 module._infer_from(state, f"{name}." if name else "")

@@ -11,7 +11,7 @@ import numpy as np
 from .. import graph
 from ..functional import cross_entropy
 from ..mode import enable_grad
-from ..random import default_generator
+from ..random import generators_of
 
 
 class LRRange(NamedTuple):
@@ -52,7 +52,7 @@ def lr_find(model_or_step: Callable, optimizer, batches: Iterable, loss: Callabl
         raise TypeError(f"lr_find: {type(optimizer).__name__} has no lr to find")
     lrs, losses, means, mean = start * (end / start) ** (np.arange(steps) / (steps - 1)), [], [], 0.0
     proportions = [group["lr"] / (optimizer.lr or 1) for group in optimizer.param_groups]
-    restore = _remember(model, optimizer, _generators(batches, model))
+    restore = _remember(model, optimizer, generators_of(batches, *(model.modules() if model is not None else ())))
     try:
         if model is not None:
             model.train()
@@ -98,17 +98,6 @@ def _endless(batches):
             yield batch
         if none:
             raise ValueError("lr_find: no batches, or an iterator that is used up: pass a DataLoader or a list")
-
-
-def _generators(batches, model):
-    """Whatever draws, as far as it can be found: as `train.fit` looks for them."""
-    def transforms(t):
-        return [t, *(u for part in getattr(t, "transforms", ()) for u in transforms(part))]
-    holders = [batches, *transforms(getattr(batches, "transform", None)),
-               *transforms(getattr(getattr(batches, "dataset", None), "transform", None)),
-               *(model.modules() if model is not None else ())]
-    held = [default_generator(), *(getattr(h, "generator", None) for h in holders)]
-    return [g for g in held if isinstance(g, np.random.Generator)]
 
 
 def _remember(model, optimizer, generators):

@@ -363,7 +363,7 @@ class _Run:
         from . import signals
         saved, recorder = checkpoint.load(path).metadata.get("training"), signals.Recorder(self.model)
         try:
-            steps, state = saved["steps"], next((s for kind, s in saved["callbacks"] if kind == "Recorder"), None)
+            steps, state = saved["division"][1], next((s for kind, s in saved["callbacks"] if kind == "Recorder"), None)
             if type(steps) is not int or not 0 < steps <= len(self.train):
                 raise ValueError(f"epochs of {steps!r:.20} steps")
             if state is None:
