@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 PYTEST = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 SMALL = $(addprefix tests/test_,nn_conv.py nn_pooling.py nn_normalization.py nn_activations.py primitives.py \
 	functional.py layers.py optim.py)
-WITH_KERNELS = $(sort $(wildcard tests/test_nn*.py tests/test_optim*.py) $(SMALL) \
+WITH_KERNELS = $(sort $(wildcard tests/test_nn*.py) $(SMALL) \
 	$(addprefix tests/test_,images_ops.py models.py train.py parity.py))
 
 test: $(VENV)/.dev

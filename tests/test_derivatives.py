@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from nightly import part
 from samples import Sample, apart, binary, call, elementwise, reductions, samples
 
 from minigrad import Tensor, grad, logsumexp
@@ -66,7 +67,7 @@ def test_array_path_is_tensor_path(sample, dtype):
     check_rule_paths(function(sample), *sample.inputs(dtype))
 
 
-@pytest.mark.parametrize("sample", everything)
+@pytest.mark.parametrize("sample", part(everything, 3))  # the second order is checked above, on all
 def test_hessian_is_symmetric(sample):
     check_hessian_symmetry(function(sample), *sample.inputs())
 

@@ -25,7 +25,7 @@ from minigrad.functional import relu, sigmoid, softmax
 from minigrad.graph import table
 from minigrad.testing import GradientError, gradcheck
 
-PARTS, EACH = 25, 24  # 600 programs, half of them a day
+PARTS, EACH = 25, 24  # 600 programs, a third of them a day
 LARGEST = 48  # numbers in a value
 STEPS = [
     "np.sin({a})", "np.tanh({a})", "np.exp(-{a} * {a})", "np.arctan({a})", "np.square({a})", "sigmoid({a})", "-{a}",
@@ -248,7 +248,7 @@ def campaign(part, examples, phases=tuple(Phase)):
     return used, set(list(usables)[part::PARTS]), *count
 
 
-@pytest.mark.parametrize("part", nightly.part(range(PARTS), 2))
+@pytest.mark.parametrize("part", nightly.part(range(PARTS), 3))
 def test_programs(part):
     """Each part looks after its share of the table, and borrows from all of it."""
     used, share, rejected, steps = campaign(part, EACH * max(1, settings.default.max_examples // 40))

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import scipy.optimize
+from nightly import part
 
 from minigrad import data, models, optim, race
 from minigrad.optim.second_order import Iteration, Objective
@@ -300,7 +301,7 @@ def test_a_band_is_where_the_seeds_are(runs):
     assert (list(low), list(middle), list(high)) == ([7, 3, 0, 0], [8, 7, 3, 1], [9, 8, 8, 4])
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", part([False, True], 2))
 def test_pictures_and_tables_are_written(runs, convex, tmp_path, dark):
     pytest.importorskip("matplotlib")
     written = pictures.write(runs if dark else runs[::3], tmp_path, dark)
