@@ -15,7 +15,7 @@ from nightly import NIGHTLY, part
 from test_distributed import ROOT, mpiexec, run
 
 import minigrad
-from minigrad import Tensor, checkpoint, nn, optim, train
+from minigrad import Tensor, checkpoint, models, nn, optim, train
 from minigrad.distributed import World
 
 world = None  # of the programs
@@ -63,6 +63,21 @@ def ranks_fit():
 @ranks
 def test_fit_on_several_ranks_is_fit_on_one(tmp_path, n):
     run(tmp_path, n, ranks_fit, network, fitted)
+
+
+def ranks_drop_branches():
+    """Each rank drops other branches; the batch norms in them wait for all ranks."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 1, 8, 8)).astype(np.float32), rng.integers(0, 3, 40)
+    minigrad.manual_seed(0)
+    model = models.resnet(width=4, size=8, classes=3, survival=0.5, mode="batch")
+    train.fit(model, (x, y), optim.SGD(model.parameters(), lr=0.1), epochs=3, batch_size=8, progress=False,
+              distributed=world)
+    assert not any(getattr(m, "computed", False) for m in model.modules())
+
+
+def test_branches_may_be_dropped_on_some_ranks(tmp_path):
+    run(tmp_path, 2, ranks_drop_branches)
 
 
 def ranks_misuse(folder):
