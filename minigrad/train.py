@@ -260,6 +260,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     OSError when the checkpoint cannot be written, or another training writes there: what was there stays.
     `checkpoint.ModelFileError`, or ValueError, for a ``resume`` of something else.
     """
+    _check(model, optimizer, epochs)
     if isinstance(data, DataLoader):
         if transform is not None or generator is not None:
             raise ValueError("fit: a DataLoader has its own transform and generator; pass them to it")
@@ -277,7 +278,6 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
     if isinstance(schedule, str) and schedule not in SCHEDULES:
         raise ValueError(f"fit: no schedule called {schedule!r}; there are {', '.join(SCHEDULES)}")
     schedule = SCHEDULES.get(schedule or "constant", schedule)
-    _check(model, optimizer, epochs)
     run = _Run(model, optimizer, loss or F.cross_entropy, loader, epochs, schedule, schedule_interval, metadata or {},
                callbacks, world)
     if checkpoint is not None and Path(checkpoint).suffix not in files.SUFFIXES:
@@ -460,8 +460,8 @@ class _Run:
         self.validation = None
         self.chance = None  # the generators' state at the beginning of this epoch, which decides its order
         self.skip_to = None  # after a resumption inside an epoch: the generators' state there
-        self.seed = 0  # of what the optimizer draws on all ranks in this epoch
         self.resharded = False  # which was that of another number of ranks
+        self.seed = 0  # of what the optimizer draws on all ranks in this epoch
         self.asked = None  # what a signal to any of the ranks shall raise on all
         self.folder = self.every = None  # where and after how many steps all this is saved
         self.saved = False  # so that what is in the folder is of this training
@@ -680,8 +680,8 @@ class _Run:
         self.heed_lr()
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         training = {"history": [asdict(r) for r in self.history], "epochs": self.epochs, "lrs": self.lrs,
-                    "step": self.step,
-                    "schedule": scheduler, "callbacks": [(kind, c.state_dict()) for kind, c in self._with_state()],
+                    "step": self.step, "schedule": scheduler,
+                    "callbacks": [(kind, c.state_dict()) for kind, c in self._with_state()],
                     "division": self.loader.division, "sums": asdict(self.sums), "chance": now,
                     "chance_of_ranks": self.world.gather(now), "chance_at_epoch_start": self.chance}
         previous = self.folder / "previous.safetensors"
