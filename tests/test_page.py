@@ -51,8 +51,8 @@ def test_nothing_breaks_out_of_the_page(site, browser_page):
     assert opened.evaluate("[document.scripts.length, document.images.length]") == [2, 0]
 
 
-@pytest.mark.parametrize("title", ["</title><script>boom()</script>", "a & b < c > d \"e\" 'f'",
-                                   "<!--<script>", "{language}{0}", "&lt;", "한국어"])
+@pytest.mark.parametrize("title", part(["</title><script>boom()</script>", "a & b < c > d \"e\" 'f'",
+                                        "<!--<script>", "{language}{0}", "&lt;", "한국어"], 2))
 def test_a_title_is_text(site, browser_page, title):
     opened = browser_page(site(title=title))
     assert opened.title() == opened.evaluate("DATA.title") == opened.text_content("h1") == title
@@ -208,9 +208,7 @@ def test_the_system_s_theme_is_followed_until_one_is_chosen(site, browser_page):
     assert opened.evaluate("[dark(), remembered.get('theme')]") == [True, "dark"]
     again = opened.context.new_page()  # not reload(), which now and then outruns Chromium's writing down
     again.goto(opened.url)
-    browser.until(again, "remembered.get('theme') === 'dark'")
-    again.reload()
-    assert again.evaluate("[dark(), remembered.get('theme')]") == [True, "dark"]
+    browser.until(again, "dark() && remembered.get('theme') === 'dark'")
 
 
 def test_a_page_begins_in_the_language_it_was_written_in(site, browser_page):

@@ -9,6 +9,7 @@ import re
 import sys
 
 import browser
+import nightly
 import numpy as np
 import pytest
 from nightly import part
@@ -258,6 +259,7 @@ def test_operations_without_a_name_are_told_apart(browser_page, tmp_path):
     assert sorted(shown) == sorted(f"{v:.4g}" for v in (*terms, sum(terms)))
 
 
+@nightly.only
 def test_of_a_large_graph_what_is_in_view_is_painted(browser_page, written):
     page = browser_page(written("chain")[0])
     everything = page.evaluate("stage.boxes.length")

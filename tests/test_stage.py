@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 
 import browser
+import nightly
 import numpy as np
 import pytest
 from nightly import NIGHTLY, part
@@ -342,6 +343,7 @@ TABLE = """[...document.querySelectorAll("#standings :is(th, td)")].filter(e => 
   .map(e => e.getBoundingClientRect()).every(r => r.left >= 0 && r.right <= innerWidth)"""
 
 
+@nightly.only
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_the_standings_of_a_narrow_page_lack_nothing(opened, language):
     names = ["conjugate-gradient", "barzilai-borwein", "adam:10", "sgd:0.0001"]
@@ -354,6 +356,7 @@ def test_the_standings_of_a_narrow_page_lack_nothing(opened, language):
     assert narrow.evaluate(bare) == 0, "what is laid out as a grid is a table by its roles"
 
 
+@nightly.only
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_light_and_dark_wide_and_narrow_in_korean(opened, width, dark):
