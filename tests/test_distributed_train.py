@@ -203,7 +203,7 @@ def test_the_command_trains_on_all_ranks(tmp_path):
     assert "test accuracy" in many.stdout
     history = train.History.from_csv(tmp_path / "two/history.csv")
     assert len(history) == 1 and history[0].val_accuracy > 0.8
-    assert checkpoint.load(tmp_path / "two/last.safetensors").metadata["training"]["division"] == [1298, 41, 32]
+    assert checkpoint.load(tmp_path / "two/last.safetensors").metadata["training"]["division"] == (1298, 41, 32)
 
 
 def test_one_rank_needs_no_mpi():
