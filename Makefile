@@ -32,7 +32,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
 benchmark: $(VENV)/.dev
-	$(BIN)/python tests/benchmarks/engine.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/engine.py
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/calculus.py
 
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: setup.cfg pyproject.toml
