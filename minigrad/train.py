@@ -16,14 +16,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from . import checkpoint as files
 from . import functional as F
 from .data import DataLoader
-from .distributed import World
 from .formats import read_text
 from .mode import enable_grad, no_grad
 from .nn import Module
@@ -31,6 +30,9 @@ from .optim import Accumulate, LRScheduler, MultiOptimizer, Optimizer, ReduceLRO
 from .progress import Progress, Terminated, Whole
 from .random import default_generator, drawing_from, generators_of
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .distributed import World
 
 __all__ = ["SCHEDULES", "Diverged", "Epoch", "Evaluation", "History", "evaluate", "fit"]
 
@@ -267,6 +269,7 @@ def fit(model: Module, data, optimizer: Optimizer, loss: Callable | None = None,
         loader = data
     else:
         loader = DataLoader(data, batch_size, shuffle=True, generator=generator, transform=transform)
+    from .distributed import World  # now, for `import minigrad` does without
     world = World.alone() if distributed is None else distributed
     if not isinstance(world, World):
         raise TypeError(f"fit: distributed is what minigrad.distributed.init() gives, not {world!r:.60}")

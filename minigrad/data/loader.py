@@ -122,6 +122,9 @@ class DataLoader:
         rows = (slice(start, min(start + step, n)) for start in range(0, len(self) * step, step))
         if order is not None:
             rows = (order[some] for some in rows)
+        return self._prepared(rows)
+
+    def _prepared(self, rows: Iterator) -> Iterator[tuple[Tensor, ...]]:
         if self.prefetch:
             rows = yield from _ahead(self.dataset, self.transform, rows, self.prefetch)
         for some in rows:

@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from .library import mpi
+from .mpi import mpi
 
 FORWARDED = 0.5  # seconds in which mpiexec, which abort() may end as well, passes on what was written
 _farewells: list[Farewell] = []
@@ -50,12 +50,11 @@ class Witness:
             return
         import socket
         import subprocess
-        here = [name for name in world.names if _host(name) == _host(world.name)]
         address = f"\0minigrad {os.urandom(8).hex()}"  # of no file
-        if here[0] == world.name:
+        if world.here[0] == world.rank:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as server:
                 server.bind(address)
-                server.listen(len(here))
+                server.listen(len(world.here))
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(Path(__file__).with_name("witness.py")), str(server.fileno())],
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
@@ -63,7 +62,7 @@ class Witness:
         addresses = world.gather(address)
         with contextlib.suppress(OSError):  # there is none; or elsewhere, under the same host name
             self.line = socket.socket(socket.AF_UNIX)
-            self.line.connect(addresses[world.names.index(here[0])])
+            self.line.connect(addresses[world.here[0]])
             self.line.sendall(world.name.encode() + b"\n")
 
     def dismiss(self) -> None:
@@ -74,10 +73,6 @@ class Witness:
         if self.process:
             self.process.terminate()
             self.process.wait()
-
-
-def _host(name):
-    return name.partition(" on ")[2].rpartition(", process ")[0]
 
 
 class Farewell:

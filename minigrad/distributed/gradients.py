@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..tensor import Tensor
-from .library import mpi
+from .mpi import mpi
 
 BUCKET = 4 << 20  # bytes
 OVERLAP = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..data import DataLoader
-from ..data.loader import _ahead, _prepare
 from ..tensor import Tensor
 
 
@@ -49,12 +48,6 @@ class Sharded(DataLoader):
             self.share, self.world.copies = share, copies
             yield batch
         self.world.copies = 1
-
-    def _prepared(self, rows):
-        if self.prefetch:
-            rows = yield from _ahead(self.dataset, self.transform, rows, self.prefetch)
-        for some in rows:
-            yield tuple(map(Tensor, _prepare(self.dataset, self.transform, some)))
 
     def __repr__(self) -> str:
         return f"Sharded({self.loader!r}, {self.world!r})"

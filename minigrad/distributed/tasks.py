@@ -12,7 +12,7 @@ from typing import Any
 
 from ..nn import Module
 from ..random import seeded
-from .library import mpi
+from .mpi import mpi
 from .world import World, init
 
 _running: list[Callable] = []  # the function of the sweep that goes on

@@ -20,7 +20,7 @@ from ..random import default_generator
 from ..tensor import Tensor
 from . import batchnorm, failure
 from .gradients import BUCKET, OVERLAP, Summed
-from .library import mpi
+from .mpi import mpi
 from .sharding import Sharded, part
 
 LAUNCHERS = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE"
@@ -52,7 +52,7 @@ def init(timeout: float | None = None) -> World:
         if _world.size > 1:
             failure.abort_on_errors(_world)
             if "MINIGRAD_NUM_THREADS" not in os.environ:
-                threads.set_num_threads(min(threads.get_num_threads(), max(1, _cores() // _world.here)))
+                threads.set_num_threads(min(threads.get_num_threads(), max(1, threads.cores() // len(_world.here))))
             if _world.first:
                 print(*_world.who(), sep="\n", file=sys.stderr, flush=True)
     _world.timeout = timeout if timeout is not None else _world.timeout
@@ -76,16 +76,13 @@ class World:
         if comm is not None:
             self.rank, self.size = comm.rank, comm.size
         self.first = self.rank == 0
-        host = socket.gethostname()
-        self.name = f"rank {self.rank} of {self.size} on {host}, process {os.getpid()}"
-        self.names = [self.name]
+        self.places = [(socket.gethostname(), os.getpid())] * self.size
         if self.size > 1:
             # of their own: gradients may be summed before or after what a backward pass sums itself
             self.comm, self.gradients_comm = comm.Dup(), comm.Dup()
             self.farewell = failure.Farewell(comm.Dup())
-            self.names = self.gather(self.name)
-            self.here = sum(name.partition(" on ")[2].rpartition(", process ")[0] == host for name in self.names)
-            if self.here <= _cores():
+            self.places = self.gather(self.places[self.rank])
+            if len(self.here) <= threads.cores():
                 self._patience = 2e-3
 
     @classmethod
@@ -93,11 +90,22 @@ class World:
         """This process alone, without MPI."""
         return cls()
 
+    @property
+    def names(self) -> list[str]:
+        """What messages call the ranks."""
+        return [f"rank {r} of {self.size} on {host}, process {pid}" for r, (host, pid) in enumerate(self.places)]
+
+    name = property(lambda self: self.names[self.rank])
+
+    @property
+    def here(self) -> list[int]:
+        """The ranks of this host."""
+        return [r for r, (host, _) in enumerate(self.places) if host == self.places[self.rank][0]]
+
     def who(self) -> list[str]:
         """A line for every host: its ranks and their processes."""
         hosts: dict[str, list[str]] = {}
-        for rank, name in enumerate(self.names):
-            host, _, pid = name.partition(" on ")[2].rpartition(", process ")
+        for rank, (host, pid) in enumerate(self.places):
             hosts.setdefault(host, []).append(f"{rank} (process {pid})")
         return [f"on {host} rank {', '.join(ranks)} of {self.size}" for host, ranks in hosts.items()]
 
@@ -316,10 +324,6 @@ def _sendable(error):
     except Exception:
         return RuntimeError(f"on rank 0: {type(error).__name__}: {error}")
     return error
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _state(model):

@@ -53,12 +53,16 @@ def _checked(n, who):
     return int(n)
 
 
+def cores() -> int:
+    """On how many this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.cache
 def _default():
     if given := os.environ.get("MINIGRAD_NUM_THREADS"):
         return _checked(int(given) if given.isdecimal() else given, "MINIGRAD_NUM_THREADS")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([cores, *(int(n) for name in LIMITS if (n := os.environ.get(name, "")).isdecimal() and int(n))])
+    return min([cores(), *(int(n) for name in LIMITS if (n := os.environ.get(name, "")).isdecimal() and int(n))])
 
 
 @functools.cache
